@@ -1,0 +1,339 @@
+//! One bucket in private memory: what fits, what goes, and a death at every step.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use super::*;
+use crate::geometry::{Plan, Size};
+use crate::segment::BucketImage;
+use crate::session::{Context, Expiry, NewSession, SessionId};
+use crate::step::countdown::die_after;
+
+const NOW: u32 = 1_000_000;
+
+/// A bucket that behaves as if it were shared.
+struct Lab {
+    geometry: Geometry,
+    image: BucketImage,
+}
+
+impl Lab {
+    fn new() -> Self {
+        let lifetime = Duration::from_secs(3600);
+        let size = Size::Bytes(1 << 20);
+        let plan = Plan { size, max_session: 10 << 10, members: 1, lifetime, seed: 42 };
+        let geometry = Geometry::plan(&plan).expect("a valid plan");
+        let image = BucketImage::new(&geometry);
+        Self { geometry, image }
+    }
+
+    fn writer(&self) -> Writer<'_> {
+        Writer::begin(self.image.bucket(), &self.geometry)
+    }
+
+    fn stage(&self, n: u8, len: usize, expiry: u32) -> Staged {
+        let session = payload(n, len);
+        let session = NewSession::new(&session, Expiry::from_unix(expiry));
+        record::encode(self.geometry.seed, &key(n), &session, 1, NOW)
+    }
+
+    /// Stores session `n`, replacing one of its key, as the cache does.
+    fn insert(&self, n: u8, len: usize, expiry: u32, now: u32) -> Departures {
+        let staged = self.stage(n, len, expiry);
+        let mut departures = Departures::new(true, &self.geometry);
+        let writer = self.writer();
+        if let Found::Entry(entry) = self.image.bucket().find(n, &key(n)) {
+            writer.remove(&entry, Removal::Replaced, &mut departures);
+        }
+        writer.insert(&staged, n, now, &mut departures);
+        writer.finish();
+        departures
+    }
+
+    fn remove(&self, n: u8) {
+        if let Found::Entry(entry) = self.image.bucket().find(n, &key(n)) {
+            let writer = self.writer();
+            writer.remove(&entry, Removal::Removed, &mut Departures::default());
+            writer.finish();
+        }
+    }
+
+    fn take(&self, n: u8, bytes: &mut Vec<u8>) {
+        if let Found::Entry(entry) = self.image.bucket().find(n, &key(n)) {
+            let writer = self.writer();
+            writer.take(&entry, bytes, &mut Departures::default());
+            writer.finish();
+        }
+    }
+
+    fn repair(&self) -> crate::repair::Repaired {
+        let writer = self.writer();
+        let repaired = writer.repair();
+        writer.finish();
+        repaired
+    }
+
+    /// Every session by number, each checked byte by byte.
+    fn sessions(&self) -> BTreeMap<u8, usize> {
+        let bucket = self.image.bucket();
+        let mut sessions = BTreeMap::new();
+        for entry in bucket.entries() {
+            let mut bytes = Vec::with_capacity(self.geometry.max_record_bytes());
+            bucket.copy_out(&entry, &mut bytes);
+            assert!(record::is_whole(self.geometry.seed, &bytes), "a torn record");
+            let n = record::load_key(bucket.records, entry.at, &entry.head).id.as_bytes()[0];
+            let found = &bytes[record::PAYLOAD_AT..][..entry.head.payload_len];
+            assert_eq!(found, payload(n, found.len()), "session {n} has wrong bytes");
+            assert_eq!(sessions.insert(n, found.len()), None, "session {n} is there twice");
+        }
+        sessions
+    }
+
+    /// What must hold whenever nobody is in the bucket.
+    fn check(&self) {
+        let bucket = self.image.bucket();
+        assert!(bucket.header.generation.load(Relaxed).is_multiple_of(2));
+        assert_eq!(bucket.header.move_slot.load(Relaxed), 0);
+        let mut free = vec![true; bucket.records.len()];
+        for entry in bucket.entries() {
+            for word in &mut free[entry.at..entry.at + entry.head.words()] {
+                assert!(std::mem::replace(word, false), "two records in one place");
+            }
+        }
+        let end = bucket.header.records_end.load(Relaxed) as usize;
+        for (at, word) in bucket.records.iter().enumerate().filter(|(at, _)| free[*at]) {
+            assert_eq!(word.load(Relaxed), 0, "free word {at} still holds bytes of a session");
+        }
+        assert!(free[end..].iter().all(|free| *free), "a record behind the end");
+    }
+}
+
+fn key(n: u8) -> Key {
+    let mut id = [n; 32];
+    id[1] = !n;
+    Key { context: Context::named("bucket"), id: SessionId::new(&id).expect("32 bytes") }
+}
+
+/// Bytes that tell whose they are at every place.
+fn payload(n: u8, len: usize) -> Vec<u8> {
+    (0..len).map(|i| n ^ (i as u8).wrapping_mul(31) | 1).collect()
+}
+
+/// Sizes that leave a bucket of 16 KiB nearly full, with overlapping moves ahead.
+fn fill(lab: &Lab) {
+    for n in 1..=20 {
+        let len = 300 + usize::from(n) * 37;
+        let expiry = if n == 4 { NOW + 5 } else { NOW + 100 };
+        let departures = lab.insert(n, len, expiry, NOW + u32::from(n));
+        assert_eq!((departures.evicted, departures.expired), (0, 0));
+    }
+}
+
+#[test]
+fn an_expired_session_gives_way_before_any_live_one() {
+    let lab = Lab::new();
+    fill(&lab);
+    let departures = lab.insert(99, 1000, NOW + 100, NOW + 50);
+    assert_eq!((departures.expired, departures.evicted), (1, 0));
+    let sessions = lab.sessions();
+    assert!(!sessions.contains_key(&4) && sessions.contains_key(&99));
+    assert_eq!(sessions.len(), 20);
+    lab.check();
+}
+
+#[test]
+fn the_least_recently_used_goes_first() {
+    let lab = Lab::new();
+    fill(&lab);
+    let bucket = lab.image.bucket();
+    let Found::Entry(entry) = bucket.find(1, &key(1)) else { panic!("session 1 is there") };
+    bucket.touch(&entry, lab.geometry.use_tick(NOW + 1000));
+    let departures = lab.insert(99, 3000, NOW + 2000, NOW + 4);
+    assert!(departures.evicted > 0);
+    let told = departures.told.expect("keys were asked for");
+    assert!(told.iter().all(|(key, reason)| {
+        *reason == Removal::Evicted && key.id.as_bytes()[0] != 1 && key.id.as_bytes()[0] != 99
+    }));
+    assert!(lab.sessions().contains_key(&1), "it was used last");
+    lab.check();
+}
+
+/// HAProxy and nginx lose room to removed entries; here it is used before anything live goes.
+#[test]
+fn room_of_removed_sessions_is_used_before_any_live_one_goes() {
+    let lab = Lab::new();
+    fill(&lab);
+    for n in [2, 6, 7, 11] {
+        lab.remove(n);
+        lab.check();
+    }
+    let departures = lab.insert(99, 2000, NOW + 100, NOW);
+    assert_eq!((departures.expired, departures.evicted), (0, 0));
+    assert_eq!(lab.sessions().len(), 17);
+    lab.check();
+}
+
+#[test]
+fn the_largest_session_fits_every_bucket() {
+    let lab = Lab::new();
+    fill(&lab);
+    let _ = lab.insert(99, 10 << 10, NOW + 100, NOW);
+    assert_eq!(lab.sessions().get(&99), Some(&(10 << 10)));
+    lab.check();
+}
+
+#[test]
+fn more_sessions_than_slots_evict() {
+    let lab = Lab::new();
+    for n in 0..=200 {
+        let _ = lab.insert(n, 10, NOW + 100, NOW);
+    }
+    assert_eq!(lab.sessions().len(), lab.geometry.bucket_slots as usize);
+    lab.check();
+}
+
+/// Kills `work` after every number of steps it has, and repairs; `verdict` sees the sessions that
+/// are left, with whether `work` had finished.
+fn sweep(
+    set_up: impl Fn(&Lab),
+    work: impl Fn(&Lab),
+    verdict: impl Fn(&BTreeMap<u8, usize>, bool),
+) -> usize {
+    for steps in 0.. {
+        let lab = Lab::new();
+        set_up(&lab);
+        let finished = die_after(steps, || work(&lab)).is_some();
+        // The survivor may be killed in its repair too, at any step, and then the next repairs.
+        if steps % 7 == 0 {
+            let _ = die_after(steps * 13 % 4000, || lab.repair());
+        }
+        lab.repair();
+        lab.check();
+        verdict(&lab.sessions(), finished);
+        if finished {
+            return steps;
+        }
+    }
+    unreachable!()
+}
+
+#[test]
+fn a_death_in_a_plain_insert_loses_at_most_the_session_in_flight() {
+    let steps = sweep(
+        fill,
+        |lab| drop(lab.insert(99, 500, NOW + 100, NOW)),
+        |sessions, finished| {
+            assert!((1..=20).all(|n| sessions.contains_key(&n)));
+            assert!(!finished || sessions.contains_key(&99));
+        },
+    );
+    assert!(steps > 60, "{steps} steps");
+}
+
+#[test]
+fn a_death_while_room_is_made_loses_at_most_the_victim_and_the_session_in_flight() {
+    let steps = sweep(
+        |lab| {
+            fill(lab);
+            lab.remove(9);
+        },
+        // Expires session 4, then moves nearly everything over overlapping places.
+        |lab| drop(lab.insert(99, 1200, NOW + 100, NOW + 50)),
+        |sessions, finished| {
+            assert!((1..=20).filter(|n| ![4, 9].contains(n)).all(|n| sessions.contains_key(&n)));
+            assert!(!finished || sessions.contains_key(&99));
+        },
+    );
+    assert!(steps > 1500, "{steps} steps");
+}
+
+#[test]
+fn a_death_in_a_replacement_leaves_the_old_or_the_new_or_neither_but_never_both() {
+    sweep(
+        fill,
+        |lab| drop(lab.insert(5, 40, NOW + 100, NOW)),
+        |sessions, finished| {
+            assert!((1..=20).filter(|n| *n != 5).all(|n| sessions.contains_key(&n)));
+            let len = sessions.get(&5).copied();
+            assert!([None, Some(485), Some(40)].contains(&len));
+            assert!(!finished || len == Some(40));
+        },
+    );
+}
+
+/// OpenSSL's anti-replay and every peer read first and remove afterwards: killed in between, the
+/// session can be had again.
+#[test]
+fn a_death_in_a_take_never_leaves_a_session_that_was_copied_out() {
+    let lab = Lab::new();
+    for steps in 0.. {
+        let _ = lab.insert(7, 400, NOW + 100, NOW);
+        let mut bytes = Vec::with_capacity(lab.geometry.max_record_bytes());
+        let finished = die_after(steps, || lab.take(7, &mut bytes)).is_some();
+        lab.repair();
+        lab.check();
+        let still_there = lab.sessions().contains_key(&7);
+        assert!(bytes.is_empty() || !still_there, "taken, and there again, at step {steps}");
+        if finished {
+            assert!(!bytes.is_empty() && !still_there);
+            break;
+        }
+    }
+}
+
+#[test]
+fn a_death_in_a_removal_loses_nothing_else() {
+    sweep(
+        fill,
+        |lab| lab.remove(12),
+        |sessions, finished| {
+            assert!((1..=20).filter(|n| *n != 12).all(|n| sessions.contains_key(&n)));
+            assert!(!finished || !sessions.contains_key(&12));
+        },
+    );
+}
+
+/// A bucket full of noise must neither crash nor hang, and must be usable afterwards.
+#[test]
+fn repair_makes_a_bucket_out_of_any_bytes() {
+    let mut random = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut next = || {
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        random
+    };
+    for round in 0..300 {
+        let lab = Lab::new();
+        fill(&lab);
+        let bucket = lab.image.bucket();
+        for _ in 0..1 + round % 40 {
+            let slot = next() as usize % bucket.slots.len();
+            bucket.slots[slot].store(next() as u32, Relaxed);
+            bucket.records[next() as usize % bucket.records.len()].store(next(), Relaxed);
+        }
+        let header = bucket.header;
+        for word in [
+            &header.move_slot,
+            &header.move_from,
+            &header.move_to,
+            &header.move_words,
+            &header.move_done,
+            &header.records_end,
+        ] {
+            word.store((next() as u32) >> (next() % 32), Relaxed);
+        }
+        if round % 2 == 0 {
+            // Not even repaired: the operations themselves must bear it.
+            let _ = lab.insert(98, 2000, NOW + 100, NOW + 50);
+            lab.remove(3);
+            lab.take(8, &mut Vec::with_capacity(lab.geometry.max_record_bytes()));
+        }
+        lab.repair();
+        lab.check();
+        let _ = lab.insert(99, 700, NOW + 100, NOW);
+        assert!(lab.sessions().contains_key(&99));
+        lab.check();
+    }
+}

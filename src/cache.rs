@@ -1,0 +1,461 @@
+//! The cache: one segment as seen by one process. Each operation hashes the ID, locks one bucket,
+//! copies words, unlocks, counts, and then tells the hooks.
+
+use std::fmt;
+use std::os::fd::BorrowedFd;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use zeroize::Zeroizing;
+
+use crate::access::Access;
+use crate::bucket::{Departures, Entry, Found, Writer};
+use crate::hook::{Event, EventKind, HookId, Hooks, Lookup, Origin, Removal, Stored};
+use crate::lookup::{self, Take, Want};
+use crate::members::{self, ProcessInfo};
+use crate::miss::{Busy, Inserted, Miss, Purged};
+use crate::record::{self, Key};
+use crate::robust::Patience;
+use crate::segment::{BucketImage, BucketRef, Segment};
+use crate::session::{Context, Expiry, Library, NewSession, Session, SessionId, now_secs};
+use crate::snapshot::{self, EntryInfo};
+use crate::stats::{Counter, Stats};
+
+/// A session cache that all attached processes share.
+///
+/// Clones are cheap and share everything. A forked child may go on using what it inherited: it
+/// gets its own line in the process table. Calls are safe from any thread; a call from a signal
+/// handler that interrupted another one is `Busy`. Do not call it in a `vfork` child.
+///
+/// ```
+/// use std::time::Duration;
+/// use shmtls::{Context, Expiry, Miss, Options, SessionId};
+///
+/// let cache = Options::new().size(1 << 20).create_memfd()?;
+/// let (context, id) = (Context::named("example.org"), SessionId::new(&[1; 32])?);
+/// let _ = cache.insert(&context, &id, b"session", Expiry::after(Duration::from_secs(300)));
+/// assert_eq!(cache.take(&context, &id)?.bytes(), b"session");
+/// assert_eq!(cache.take(&context, &id).unwrap_err(), Miss::Absent);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone)]
+pub struct Cache {
+    inner: Arc<Inner>,
+    origin: Origin,
+}
+
+struct Inner {
+    access: Access,
+    hooks: Hooks,
+    path: Option<PathBuf>,
+    memory_locked: bool,
+}
+
+impl Cache {
+    pub(crate) fn new(segment: Segment, patience: Patience, memory_locked: bool) -> Self {
+        let access = Access::new(segment, patience);
+        access.line().heartbeat(now_secs());
+        let inner = Inner { access, hooks: Hooks::new(), path: None, memory_locked };
+        Self { inner: Arc::new(inner), origin: Origin::Api }
+    }
+
+    pub(crate) fn at_path(mut self, path: PathBuf) -> Self {
+        if let Some(inner) = Arc::get_mut(&mut self.inner) {
+            inner.path = Some(path);
+        }
+        self
+    }
+
+    /// The same cache, on behalf of somebody else: its events say so.
+    pub fn with_origin(&self, origin: Origin) -> Self {
+        Self { inner: self.inner.clone(), origin }
+    }
+
+    /// Stores a reusable session of the caller's own format; see [`store`](Self::store).
+    pub fn insert(
+        &self,
+        context: &Context,
+        id: &SessionId,
+        bytes: &[u8],
+        expiry: Expiry,
+    ) -> Inserted {
+        self.store(context, id, &NewSession::new(bytes, expiry))
+    }
+
+    /// Stores a session. One of the same key is replaced; the very same session again is left as
+    /// it is. Where there is no room, expired sessions go first, then those not used for longest.
+    ///
+    /// An expiry further away than the segment's lifetime is cut to it.
+    pub fn store(&self, context: &Context, id: &SessionId, session: &NewSession<'_>) -> Inserted {
+        let (now, max) = (now_secs(), self.max_session());
+        if session.bytes.len() > max {
+            let line = self.inner.access.line();
+            line.count(Counter::RefusedTooLarge);
+            line.raise(Counter::LargestRefused, session.bytes.len() as u64);
+            return Inserted::TooLarge { len: session.bytes.len(), max };
+        }
+        if session.expiry.passed_at(now) {
+            self.inner.access.line().count(Counter::RefusedExpired);
+            return Inserted::Expired;
+        }
+        let latest =
+            Expiry::from_unix(now.saturating_add(self.inner.access.geometry().lifetime_secs));
+        let session = NewSession { expiry: session.expiry.min(latest), ..*session };
+        self.store_checked(&Key { context: *context, id: *id }, &session, now)
+    }
+
+    fn store_checked(&self, key: &Key, session: &NewSession<'_>, now: u32) -> Inserted {
+        let access = &self.inner.access;
+        let line = access.line();
+        line.heartbeat(now);
+        let place = access.locate(&key.id);
+        let staged = record::encode(access.geometry().seed, key, session, line.writer(), now);
+        let mut departures = self.departures();
+        let stored = access.with_bucket(place.bucket, |bucket| {
+            let found = match bucket.find(place.tag, key) {
+                Found::Entry(entry) => Some(entry),
+                Found::OtherContext | Found::Absent => None,
+            };
+            if found
+                .is_some_and(|e| record::is_same_session(bucket.records, e.at, &e.head, &staged))
+            {
+                return None;
+            }
+            let writer = Writer::begin(bucket, access.geometry());
+            if let Some(entry) = found {
+                writer.remove(&entry, Removal::Replaced, &mut departures);
+            }
+            writer.insert(&staged, place.tag, now, &mut departures);
+            writer.finish();
+            Some(found.is_some())
+        });
+        let (outcome, counter) = match stored {
+            Err(Busy) => (Inserted::Busy, Counter::RefusedBusy),
+            Ok(None) => (Inserted::Unchanged, Counter::StoredUnchanged),
+            Ok(Some(true)) => (Inserted::Replaced, Counter::StoredReplaced),
+            Ok(Some(false)) if departures.evicted > 0 => {
+                (Inserted::Evicted(departures.evicted as u16), Counter::StoredNew)
+            }
+            Ok(Some(false)) => (Inserted::New, Counter::StoredNew),
+        };
+        line.count(counter);
+        self.settle(departures);
+        match stored {
+            Ok(Some(true)) => self.tell(key, EventKind::New(Stored::Replaced)),
+            Ok(Some(false)) => self.tell(key, EventKind::New(Stored::Stored)),
+            Ok(None) | Err(Busy) => {}
+        }
+        outcome
+    }
+
+    /// Copies a session into `buf` and returns its length in bytes. A session that is longer than
+    /// `buf` is not copied at all.
+    ///
+    /// # Errors
+    ///
+    /// [`Miss`]: why there is nothing in `buf`. `ShortBuffer` says how long it has to be.
+    pub fn get(&self, context: &Context, id: &SessionId, buf: &mut [u8]) -> Result<usize, Miss> {
+        let want = Want { limit: buf.len(), ..Want::COPY };
+        let session = self.look_up(context, id, want)?;
+        let bytes = session.bytes();
+        buf[..bytes.len()].copy_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    /// A private copy of a session; the session stays, whatever its kind.
+    ///
+    /// # Errors
+    ///
+    /// [`Miss`].
+    pub fn get_session(&self, context: &Context, id: &SessionId) -> Result<Session, Miss> {
+        self.look_up(context, id, Want::COPY)
+    }
+
+    /// The length of a session in bytes. Not counted as a lookup, and no hook hears of it.
+    ///
+    /// # Errors
+    ///
+    /// [`Miss`].
+    pub fn size_of(&self, context: &Context, id: &SessionId) -> Result<usize, Miss> {
+        let key = Key { context: *context, id: *id };
+        let (now, place) = (now_secs(), self.inner.access.locate(id));
+        let found =
+            self.inner.access.with_bucket(place.bucket, |bucket| bucket.find(place.tag, &key));
+        match found.map_err(|Busy| Miss::Busy)? {
+            Found::Entry(entry) if entry.head.expiry.passed_at(now) => Err(Miss::Expired),
+            Found::Entry(entry) => Ok(entry.head.payload_len),
+            Found::OtherContext => Err(Miss::OtherContext),
+            Found::Absent => Err(Miss::Absent),
+        }
+    }
+
+    /// Gets and removes a session under one lock: of any number of takers in any processes exactly
+    /// one has it. If a process dies in the act the session may be lost, but is never had twice.
+    ///
+    /// # Errors
+    ///
+    /// [`Miss`].
+    pub fn take(&self, context: &Context, id: &SessionId) -> Result<Session, Miss> {
+        self.look_up(context, id, Want { take: Take::Always, ..Want::COPY })
+    }
+
+    /// What a handshake wants: takes a single-use session, copies any other, and leaves another
+    /// library's bytes where they are.
+    ///
+    /// # Errors
+    ///
+    /// [`Miss`].
+    pub fn resume(
+        &self,
+        context: &Context,
+        id: &SessionId,
+        library: Library,
+    ) -> Result<Session, Miss> {
+        let want = Want { take: Take::IfSingleUse, library: Some(library), ..Want::COPY };
+        self.look_up(context, id, want)
+    }
+
+    /// Removes a session and says whether it was there.
+    ///
+    /// # Errors
+    ///
+    /// [`Busy`] if the bucket could not be had before the deadline: the session may still be
+    /// there.
+    pub fn remove(&self, context: &Context, id: &SessionId) -> Result<bool, Busy> {
+        let access = &self.inner.access;
+        let key = Key { context: *context, id: *id };
+        let place = access.locate(id);
+        let mut departures = self.departures();
+        let removed = access.with_bucket(place.bucket, |bucket| {
+            let Found::Entry(entry) = bucket.find(place.tag, &key) else { return false };
+            let writer = Writer::begin(bucket, access.geometry());
+            writer.remove(&entry, Removal::Removed, &mut departures);
+            writer.finish();
+            true
+        });
+        let line = access.line();
+        line.heartbeat(now_secs());
+        match removed {
+            Ok(true) => line.count(Counter::Removed),
+            Ok(false) => {}
+            Err(Busy) => line.count(Counter::RemovesBusy),
+        }
+        self.settle(departures);
+        removed
+    }
+
+    /// Sessions stored, expired ones included until they are cleared away. Takes no lock.
+    pub fn len(&self) -> usize {
+        self.inner.access.buckets().map(|index| self.inner.access.segment.bucket(index).len()).sum()
+    }
+
+    /// Whether there is no session at all.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Calls `f` with every session and its bytes, a consistent copy of one bucket at a time. Locks
+    /// only a bucket that a dead process left behind, to repair it. `f` may call the cache.
+    ///
+    /// Returns the number of buckets that could not be had before the deadline.
+    pub fn for_each(&self, mut f: impl FnMut(&EntryInfo, &[u8])) -> usize {
+        let access = &self.inner.access;
+        let image = BucketImage::new(access.geometry());
+        let busy = access.buckets().filter(|&index| {
+            let copied = snapshot::copy(access.segment.bucket(index), &image)
+                || access
+                    .with_bucket(index, |bucket| snapshot::copy_words(bucket, image.bucket()))
+                    .is_ok();
+            if copied {
+                snapshot::for_each_entry(&image, access.geometry(), &mut f);
+            }
+            !copied
+        });
+        busy.count()
+    }
+
+    /// Removes every session.
+    pub fn clear(&self) -> Purged {
+        self.purge(|_, _| Some(Removal::Removed))
+    }
+
+    /// Removes every session of a context: its certificate or policy has changed, say.
+    pub fn remove_context(&self, context: &Context) -> Purged {
+        self.purge(|bucket, entry| {
+            let key = record::load_key(bucket.records, entry.at, &entry.head);
+            (key.context == *context).then_some(Removal::Removed)
+        })
+    }
+
+    /// Removes every session whose lifetime is over. Not needed for correctness: an expired session
+    /// is never found, and gives way first.
+    pub fn sweep(&self) -> Purged {
+        let now = now_secs();
+        self.purge(|_, entry| entry.head.expiry.passed_at(now).then_some(Removal::Expired))
+    }
+
+    /// Calls `hook` after everything that this process does to the cache, through any clone.
+    pub fn hook(&self, hook: impl Fn(&Event<'_>) + Send + Sync + 'static) -> HookId {
+        self.inner.hooks.add(Arc::new(hook))
+    }
+
+    /// Takes a hook away; says whether it was there. A call that has begun may still reach it.
+    pub fn unhook(&self, id: HookId) -> bool {
+        self.inner.hooks.remove(id)
+    }
+
+    /// Counts a miss that only an adapter can see: an ID that is none, or bytes that its library
+    /// cannot decode. The latter takes back the hit that the lookup counted.
+    pub fn count_miss(&self, miss: Miss) {
+        let line = self.inner.access.line();
+        if miss == Miss::Undecodable {
+            line.add(Counter::Hits, 1_u64.wrapping_neg());
+        }
+        if let Some(counter) = lookup::counter_of(miss) {
+            line.count(counter);
+        }
+    }
+
+    /// Sum of the counters of all processes that ever attached.
+    pub fn stats(&self) -> Stats {
+        members::totals(&self.inner.access.segment)
+    }
+
+    /// The processes in the table, dead ones included until somebody needs their line.
+    pub fn processes(&self) -> Vec<ProcessInfo> {
+        members::list(&self.inner.access.segment)
+    }
+
+    /// Bytes of the largest session that is stored.
+    pub fn max_session(&self) -> usize {
+        self.inner.access.geometry().max_session as usize
+    }
+
+    /// The longest that any session lives.
+    pub fn lifetime(&self) -> Duration {
+        Duration::from_secs(self.inner.access.geometry().lifetime_secs.into())
+    }
+
+    /// Bytes of the whole segment.
+    pub fn segment_bytes(&self) -> u64 {
+        self.inner.access.geometry().total_bytes
+    }
+
+    /// The segment's file, to be handed to other processes.
+    pub fn fd(&self) -> BorrowedFd<'_> {
+        self.inner.access.segment.fd()
+    }
+
+    /// Where a named segment was created or found.
+    pub fn path(&self) -> Option<&Path> {
+        self.inner.path.as_deref()
+    }
+
+    /// Whether the kernel keeps this mapping out of swap, as [`Options::lock_memory`](crate::Options::lock_memory) asked.
+    pub fn is_memory_locked(&self) -> bool {
+        self.inner.memory_locked
+    }
+
+    fn look_up(&self, context: &Context, id: &SessionId, want: Want) -> Result<Session, Miss> {
+        let access = &self.inner.access;
+        let (geometry, line) = (access.geometry(), access.line());
+        let key = Key { context: *context, id: *id };
+        let (now, place) = (now_secs(), access.locate(id));
+        line.heartbeat(now);
+        let mut departures = self.departures();
+        let mut record = Zeroizing::new(Vec::with_capacity(geometry.max_record_bytes()));
+        let copied = access.with_bucket(place.bucket, |bucket| {
+            want.apply(bucket, geometry, (place, &key), now, (&mut record, &mut departures))
+        });
+        let copied = copied.unwrap_or(Err(Miss::Busy));
+        let session =
+            copied.and_then(|copied| copied.into_session(record, geometry, line.writer()));
+        match &session {
+            Ok(session) => {
+                line.count(Counter::Hits);
+                line.add(Counter::ForeignHits, session.is_foreign().into());
+                line.add(Counter::Taken, copied.is_ok_and(|copied| copied.taken).into());
+                self.tell(&key, EventKind::Get(Lookup::Hit));
+            }
+            Err(miss) => {
+                if *miss == Miss::Damaged {
+                    access.repair(place.bucket);
+                }
+                if let Some(counter) = lookup::counter_of(*miss) {
+                    line.count(counter);
+                    self.tell(&key, EventKind::Get(Lookup::Miss(*miss)));
+                }
+            }
+        }
+        self.settle(departures);
+        session
+    }
+
+    /// Walks over all buckets and removes what `reason_of` says.
+    fn purge(&self, reason_of: impl Fn(BucketRef<'_>, &Entry) -> Option<Removal>) -> Purged {
+        let access = &self.inner.access;
+        let mut purged = Purged::default();
+        for index in access.buckets() {
+            if access.segment.bucket(index).len() == 0 {
+                continue;
+            }
+            let mut departures = self.departures();
+            let removed = access.with_bucket(index, |bucket| {
+                let writer = Writer::begin(bucket, access.geometry());
+                let mut removed = 0;
+                for entry in bucket.entries() {
+                    if let Some(reason) = reason_of(bucket, &entry) {
+                        writer.remove(&entry, reason, &mut departures);
+                        removed += 1;
+                    }
+                }
+                writer.finish();
+                removed
+            });
+            match removed {
+                Ok(removed) => {
+                    purged.removed += removed;
+                    let by_caller = removed as u64 - departures.expired;
+                    access.line().add(Counter::Removed, by_caller);
+                }
+                Err(Busy) => purged.busy += 1,
+            }
+            self.settle(departures);
+        }
+        purged
+    }
+
+    fn departures(&self) -> Departures {
+        self.inner.access.departures(!self.inner.hooks.is_empty())
+    }
+
+    /// Counts and tells who had to go.
+    fn settle(&self, departures: Departures) {
+        let line = self.inner.access.line();
+        line.add(Counter::Evicted, departures.evicted);
+        line.add(Counter::Expired, departures.expired);
+        for (key, reason) in departures.told.into_iter().flatten() {
+            self.tell(&key, EventKind::Remove(reason));
+        }
+    }
+
+    fn tell(&self, key: &Key, kind: EventKind) {
+        if self.inner.hooks.is_empty() {
+            return;
+        }
+        let event = Event { context: &key.context, id: &key.id, kind, origin: self.origin };
+        let panicked = self.inner.hooks.dispatch(&event);
+        self.inner.access.line().add(Counter::HookPanics, panicked);
+    }
+}
+
+impl fmt::Debug for Cache {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Cache")
+            .field("path", &self.inner.path)
+            .field("bytes", &self.inner.access.geometry().total_bytes)
+            .field("hooks", &self.inner.hooks)
+            .finish_non_exhaustive()
+    }
+}

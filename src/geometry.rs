@@ -1,0 +1,325 @@
+//! Where everything lies: computed once by the creator, read once and checked by everyone who
+//! attaches. The rest of the library uses the private copy and never asks the header again.
+
+use std::mem::offset_of;
+use std::ops::Range;
+use std::time::Duration;
+
+use xxhash_rust::xxh3::xxh3_64;
+
+use crate::error::{AttachError, OptionsError};
+use crate::layout::{
+    BucketHeader, FINGERPRINT, Header, LAYOUT_VERSION, MAGIC, MemberLine, PAGE, RECORD_HEAD_WORDS,
+    STATE_READY,
+};
+use crate::words::{WORD, words_for};
+
+/// Slots of a bucket per 16 KiB: the smallest sessions fill the bytes before the slots.
+const SLOTS_PER_UNIT: u32 = 96;
+/// The smallest bucket: large enough that half a record lost to rounding is a few percent.
+const BUCKET_UNIT: u32 = 16 << 10;
+/// Bucket sizes double up to this; a slot's 16-bit position reaches further.
+const BUCKET_MAX: u32 = 64 << 10;
+/// Slots of the largest bucket.
+pub(crate) const SLOTS_MAX: usize = (BUCKET_MAX / BUCKET_UNIT * SLOTS_PER_UNIT) as usize;
+const MAX_SESSION_RANGE: (u32, u32) = (256, 48 << 10);
+const MEMBERS_MAX: u32 = 4096;
+/// RFC 8446, section 4.6.1.
+const LIFETIME_MAX_SECS: u64 = 7 * 24 * 3600;
+/// 1 TiB: every count and offset below fits its type with room to spare.
+const TOTAL_MAX: u64 = 1 << 40;
+/// What one session takes on the size mix of `shm-layout.md`, with its share of the overheads.
+const TYPICAL_SESSION: u64 = 704;
+
+/// How large a segment is to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Size {
+    Bytes(u64),
+    Sessions(u64),
+}
+
+/// What the creator chooses.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Plan {
+    pub(crate) size: Size,
+    pub(crate) max_session: u32,
+    pub(crate) members: u32,
+    pub(crate) lifetime: Duration,
+    pub(crate) seed: u64,
+}
+
+/// The checked numbers of one segment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Geometry {
+    pub(crate) total_bytes: u64,
+    pub(crate) members_offset: u64,
+    pub(crate) member_count: u32,
+    pub(crate) buckets_offset: u64,
+    pub(crate) bucket_count: u64,
+    pub(crate) bucket_bytes: u32,
+    pub(crate) bucket_slots: u32,
+    pub(crate) max_session: u32,
+    pub(crate) lifetime_secs: u32,
+    pub(crate) use_tick_secs: u32,
+    pub(crate) seed: u64,
+}
+
+impl Geometry {
+    /// The segment that fits `plan`.
+    pub(crate) fn plan(plan: &Plan) -> Result<Self, OptionsError> {
+        let (min, max) = MAX_SESSION_RANGE;
+        if !(min..=max).contains(&plan.max_session) {
+            return Err(OptionsError::MaxSession { found: plan.max_session, min, max });
+        }
+        if !(1..=MEMBERS_MAX).contains(&plan.members) {
+            return Err(OptionsError::Processes { found: plan.members, max: MEMBERS_MAX });
+        }
+        let lifetime = plan.lifetime.as_secs();
+        if !(1..=LIFETIME_MAX_SECS).contains(&lifetime) {
+            return Err(OptionsError::Lifetime { found: lifetime, max: LIFETIME_MAX_SECS });
+        }
+        let bucket_bytes = bucket_bytes_for(plan.max_session);
+        let buckets_offset = buckets_offset(plan.members);
+        let bytes = match plan.size {
+            Size::Bytes(bytes) => bytes,
+            Size::Sessions(n) => n
+                .saturating_mul(TYPICAL_SESSION)
+                .next_multiple_of(bucket_bytes.into())
+                .saturating_add(buckets_offset),
+        };
+        let least = buckets_offset + u64::from(bucket_bytes);
+        if bytes < least {
+            return Err(OptionsError::TooSmall { found: bytes, min: least });
+        }
+        if bytes > TOTAL_MAX {
+            return Err(OptionsError::TooLarge { found: bytes, max: TOTAL_MAX });
+        }
+        let bucket_count = (bytes - buckets_offset) / u64::from(bucket_bytes);
+        Ok(Self {
+            total_bytes: buckets_offset + bucket_count * u64::from(bucket_bytes),
+            members_offset: PAGE,
+            member_count: plan.members,
+            buckets_offset,
+            bucket_count,
+            bucket_bytes,
+            bucket_slots: slots_for(bucket_bytes),
+            max_session: plan.max_session,
+            lifetime_secs: lifetime as u32,
+            use_tick_secs: use_tick_secs(lifetime as u32),
+            seed: plan.seed,
+        })
+    }
+
+    /// The geometry that a header describes, if a creator of this layout can have written it.
+    ///
+    /// Everything but the free choices (total length, members, session limit, lifetime, seed) is
+    /// computed anew and compared, so no field can point outside the file.
+    pub(crate) fn parse(header: &HeaderBytes, file_len: u64) -> Result<Self, AttachError> {
+        header.check_identity()?;
+        let total_bytes = header.u64(offset_of!(Header, total_bytes));
+        if file_len != total_bytes {
+            return Err(AttachError::WrongLength { found: file_len, expected: total_bytes });
+        }
+        let found = header.geometry();
+        let plan = Plan {
+            size: Size::Bytes(total_bytes),
+            max_session: found.max_session,
+            members: found.member_count,
+            lifetime: Duration::from_secs(found.lifetime_secs.into()),
+            seed: found.seed,
+        };
+        let expected = Self::plan(&plan).map_err(bad_choice)?;
+        for (field, found, expected) in found
+            .fields()
+            .into_iter()
+            .zip(expected.fields())
+            .map(|((field, found), (_, expected))| (field, found, expected))
+        {
+            if found != expected {
+                let expected = expected.to_string();
+                return Err(AttachError::BadField { field, found, expected });
+            }
+        }
+        Ok(expected)
+    }
+
+    /// Payload words of a bucket.
+    pub(crate) fn bucket_words(&self) -> usize {
+        (self.bucket_bytes as usize - records_offset(self.bucket_slots)) / WORD
+    }
+
+    /// Bytes from a bucket's start to its first record.
+    pub(crate) fn records_offset(&self) -> usize {
+        records_offset(self.bucket_slots)
+    }
+
+    /// Bytes of the largest record.
+    pub(crate) fn max_record_bytes(&self) -> usize {
+        max_record_bytes(self.max_session)
+    }
+
+    /// Now, as a slot's `used` byte tells it: it wraps after two lifetimes.
+    pub(crate) fn use_tick(&self, now_secs: u32) -> u8 {
+        (now_secs / self.use_tick_secs) as u8
+    }
+
+    /// The derived fields by name, for comparison and for errors.
+    fn fields(&self) -> [(&'static str, u64); 7] {
+        [
+            ("members_offset", self.members_offset),
+            ("buckets_offset", self.buckets_offset),
+            ("bucket_count", self.bucket_count),
+            ("bucket_bytes", self.bucket_bytes.into()),
+            ("bucket_slots", self.bucket_slots.into()),
+            ("use_tick_secs", self.use_tick_secs.into()),
+            ("total_bytes", self.total_bytes),
+        ]
+    }
+}
+
+/// A private copy of a header, not yet believed.
+pub(crate) struct HeaderBytes(pub(crate) [u8; size_of::<Header>()]);
+
+impl HeaderBytes {
+    /// Magic, version, fingerprint and state, in the order in which they make sense.
+    fn check_identity(&self) -> Result<(), AttachError> {
+        let magic = self.u64(offset_of!(Header, magic));
+        if magic != MAGIC {
+            return Err(AttachError::NotASegment { found: magic.to_ne_bytes() });
+        }
+        let version = self.u32(offset_of!(Header, layout_version));
+        if version != LAYOUT_VERSION {
+            return Err(AttachError::OtherVersion { found: version, expected: LAYOUT_VERSION });
+        }
+        let fingerprint = self.u64(offset_of!(Header, fingerprint));
+        if fingerprint != FINGERPRINT {
+            let (found, expected) = (fingerprint, FINGERPRINT);
+            return Err(AttachError::OtherFingerprint { found, expected });
+        }
+        let state = self.u32(offset_of!(Header, state));
+        if state != STATE_READY {
+            return Err(AttachError::NotReady { found: state, expected: STATE_READY });
+        }
+        self.check_unchanged()
+    }
+
+    /// The check over the fields that never change, and zeroes in the reserved ones.
+    fn check_unchanged(&self) -> Result<(), AttachError> {
+        let (found, check) = (self.u64(offset_of!(Header, check)), self.check());
+        if found != check {
+            let expected = format!("{check:#018x}, the hash of the fields before it");
+            return Err(AttachError::BadField { field: "check", found, expected });
+        }
+        for (field, range) in RESERVED {
+            if let Some(byte) = self.0[range].iter().find(|byte| **byte != 0) {
+                let (found, expected) = (u64::from(*byte), "zeroes".to_string());
+                return Err(AttachError::BadField { field, found, expected });
+            }
+        }
+        Ok(())
+    }
+
+    /// The hash that belongs into the field `check`.
+    pub(crate) fn check(&self) -> u64 {
+        xxh3_64(&self.0[..offset_of!(Header, check)])
+    }
+
+    fn geometry(&self) -> Geometry {
+        Geometry {
+            total_bytes: self.u64(offset_of!(Header, total_bytes)),
+            members_offset: self.u64(offset_of!(Header, members_offset)),
+            member_count: self.u32(offset_of!(Header, member_count)),
+            buckets_offset: self.u64(offset_of!(Header, buckets_offset)),
+            bucket_count: self.u64(offset_of!(Header, bucket_count)),
+            bucket_bytes: self.u32(offset_of!(Header, bucket_bytes)),
+            bucket_slots: self.u32(offset_of!(Header, bucket_slots)),
+            max_session: self.u32(offset_of!(Header, max_session_bytes)),
+            lifetime_secs: self.u32(offset_of!(Header, lifetime_secs)),
+            use_tick_secs: self.u32(offset_of!(Header, use_tick_secs)),
+            seed: self.u64(offset_of!(Header, seed)),
+        }
+    }
+
+    pub(crate) fn pid_namespace(&self) -> u64 {
+        self.u64(offset_of!(Header, pid_namespace))
+    }
+
+    pub(crate) fn boot_id(&self) -> [u64; 2] {
+        let at = offset_of!(Header, boot_id);
+        [self.u64(at), self.u64(at + WORD)]
+    }
+
+    fn u64(&self, at: usize) -> u64 {
+        u64::from_ne_bytes(*self.0[at..].first_chunk().expect("a header field lies in the header"))
+    }
+
+    fn u32(&self, at: usize) -> u32 {
+        u32::from_ne_bytes(*self.0[at..].first_chunk().expect("a header field lies in the header"))
+    }
+}
+
+/// Parts of the header that no process of this layout ever writes.
+const RESERVED: [(&str, Range<usize>); 3] = [
+    ("reserved_check", offset_of!(Header, reserved_check)..offset_of!(Header, members_lock)),
+    ("reserved_members", offset_of!(Header, reserved_members)..offset_of!(Header, retired)),
+    ("reserved", offset_of!(Header, reserved)..size_of::<Header>()),
+];
+
+/// A free choice in the header that no option allows.
+fn bad_choice(error: OptionsError) -> AttachError {
+    let (field, found, expected) = match error {
+        OptionsError::TooSmall { found, min } => ("total_bytes", found, format!("at least {min}")),
+        OptionsError::TooLarge { found, max } => ("total_bytes", found, format!("at most {max}")),
+        OptionsError::MaxSession { found, min, max } => {
+            ("max_session_bytes", found.into(), format!("{min} to {max}"))
+        }
+        OptionsError::Processes { found, max } => {
+            ("member_count", found.into(), format!("1 to {max}"))
+        }
+        OptionsError::Lifetime { found, max } => ("lifetime_secs", found, format!("1 to {max}")),
+    };
+    AttachError::BadField { field, found, expected }
+}
+
+/// The smallest bucket that holds a record of the largest session.
+fn bucket_bytes_for(max_session: u32) -> u32 {
+    let mut bytes = BUCKET_UNIT;
+    while bytes < BUCKET_MAX
+        && (bytes as usize) < records_offset(slots_for(bytes)) + max_record_bytes(max_session)
+    {
+        bytes *= 2;
+    }
+    bytes
+}
+
+fn max_record_bytes(max_session: u32) -> usize {
+    (RECORD_HEAD_WORDS + words_for(max_session as usize)) * WORD
+}
+
+fn slots_for(bucket_bytes: u32) -> u32 {
+    bucket_bytes / BUCKET_UNIT * SLOTS_PER_UNIT
+}
+
+const fn records_offset(slots: u32) -> usize {
+    size_of::<BucketHeader>() + slots as usize * size_of::<u32>()
+}
+
+fn buckets_offset(members: u32) -> u64 {
+    PAGE + (u64::from(members) * size_of::<MemberLine>() as u64).next_multiple_of(PAGE)
+}
+
+/// 128 ticks to a lifetime: the 8-bit difference of two ticks never wraps for a live session.
+fn use_tick_secs(lifetime_secs: u32) -> u32 {
+    lifetime_secs.div_ceil(128)
+}
+
+const _: () = {
+    assert!(size_of::<Header>() as u64 == PAGE);
+    assert!(MAX_SESSION_RANGE.1 as usize <= u16::MAX as usize);
+    assert!(BUCKET_MAX as usize / WORD <= u16::MAX as usize);
+    assert!(SLOTS_MAX < u16::MAX as usize);
+    assert!(
+        records_offset(SLOTS_MAX as u32) + MAX_SESSION_RANGE.1 as usize + 128
+            <= BUCKET_MAX as usize
+    );
+};

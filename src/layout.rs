@@ -1,0 +1,194 @@
+//! The bytes of a segment. `shm-layout.md` is this file in prose; a test reads its tables and
+//! compares them with these structs, and the compiler checks the offsets written here.
+//!
+//! Every shared field is an atomic: any bit pattern is valid, so hostile bytes can be wrong but
+//! never undefined. Within a struct the fields tile it: there is no padding to leak.
+
+use std::mem::{offset_of, size_of};
+use std::sync::atomic::{AtomicU32, AtomicU64};
+
+/// One field of a shared struct, as `shm-layout.md` lists it.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Field {
+    pub(crate) name: &'static str,
+    pub(crate) offset: usize,
+    pub(crate) size: usize,
+    pub(crate) ty: &'static str,
+}
+
+/// Declares a shared struct with the offset of each field, and proves at compile time that the
+/// compiler agrees and that no byte is left over.
+macro_rules! shared {
+    ($(#[$doc:meta])* $name:ident: $size:literal, align $align:literal {
+        $($(#[$field_doc:meta])* $offset:literal $field:ident: $ty:ty,)*
+    }) => {
+        $(#[$doc])*
+        #[repr(C, align($align))]
+        #[derive(Debug)]
+        pub(crate) struct $name { $($(#[$field_doc])* pub(crate) $field: $ty,)* }
+
+        impl $name {
+            pub(crate) const FIELDS: &'static [Field] = &[$(Field {
+                name: stringify!($field),
+                offset: $offset,
+                size: size_of::<$ty>(),
+                ty: stringify!($ty),
+            },)*];
+        }
+
+        const _: () = {
+            assert!(size_of::<$name>() == $size);
+            $(assert!(offset_of!($name, $field) == $offset, stringify!($field));)*
+            let mut end = 0;
+            $(assert!($offset == end, stringify!($field)); end += size_of::<$ty>();)*
+            assert!(end == $size);
+        };
+    };
+}
+
+shared! {
+    /// The first page. Everything up to `check` is written once, before the segment can be found.
+    Header: 4096, align 64 {
+        /// [`MAGIC`].
+        0 magic: AtomicU64,
+        /// [`LAYOUT_VERSION`].
+        8 layout_version: AtomicU32,
+        /// [`STATE_READY`], stored last by the creator.
+        12 state: AtomicU32,
+        /// [`FINGERPRINT`].
+        16 fingerprint: AtomicU64,
+        24 total_bytes: AtomicU64,
+        32 members_offset: AtomicU64,
+        40 buckets_offset: AtomicU64,
+        48 bucket_count: AtomicU64,
+        56 bucket_bytes: AtomicU32,
+        60 bucket_slots: AtomicU32,
+        64 member_count: AtomicU32,
+        68 max_session_bytes: AtomicU32,
+        72 lifetime_secs: AtomicU32,
+        /// Seconds in one unit of a slot's `used` byte.
+        76 use_tick_secs: AtomicU32,
+        /// Keys the bucket choice and the record checks. Random.
+        80 seed: AtomicU64,
+        88 created_unix_secs: AtomicU64,
+        96 creator_pid: AtomicU32,
+        100 reserved_pid: AtomicU32,
+        /// Inode of the PID namespace that the TIDs in the lock words belong to.
+        104 pid_namespace: AtomicU64,
+        /// The kernel's boot ID; a segment never outlives a boot.
+        112 boot_id: [AtomicU64; 2],
+        /// Hash of bytes 0 to 127: a header with any of them changed is refused.
+        128 check: AtomicU64,
+        136 reserved_check: [AtomicU64; 7],
+        /// Robust lock over the process table and the retired totals.
+        192 members_lock: AtomicU32,
+        /// The number that the next member gets; 0 is no member.
+        196 next_member: AtomicU32,
+        200 reserved_members: [AtomicU64; 7],
+        256 retired: Retired,
+        1216 reserved: [AtomicU64; 360],
+    }
+}
+
+shared! {
+    /// Counters of processes that are gone: two copies and one word that says which one counts.
+    Retired: 960, align 64 {
+        /// `epoch << 32 | line + 1`: bit 32 picks the copy; a line other than 0 was folded into
+        /// it and is still to be cleared.
+        0 commit: AtomicU64,
+        8 reserved: [AtomicU64; 7],
+        64 totals: [[AtomicU64; COUNTERS]; 2],
+    }
+}
+
+shared! {
+    /// One attached process.
+    MemberLine: 512, align 64 {
+        /// 0: the line is free, and all its counters are 0.
+        0 pid: AtomicU32,
+        /// Which attachment this is; records name their writer by its low 16 bits.
+        4 member: AtomicU32,
+        /// Start time of the process in clock ticks since boot: with the PID, its identity.
+        8 start_ticks: AtomicU64,
+        16 attached_unix_secs: AtomicU64,
+        /// When the process last used the cache.
+        24 heartbeat_unix_secs: AtomicU64,
+        /// The command's first 16 bytes, zero padded.
+        32 command: [AtomicU64; 2],
+        48 reserved: [AtomicU64; 2],
+        64 counters: [AtomicU64; COUNTERS],
+    }
+}
+
+shared! {
+    /// The first line of a bucket; `bucket_slots` slot words and then the records follow.
+    BucketHeader: 64, align 64 {
+        /// The robust lock: `TID | WAITERS | OWNER_DIED`.
+        0 lock: AtomicU32,
+        /// Odd while a writer is in: then the bucket is being changed, or a writer died in it.
+        4 generation: AtomicU32,
+        /// First word behind the last record.
+        8 records_end: AtomicU32,
+        /// Slot index + 1 of the record being moved; 0 when none is.
+        12 move_slot: AtomicU32,
+        16 move_from: AtomicU32,
+        20 move_to: AtomicU32,
+        24 move_words: AtomicU32,
+        /// Words of the move that are done for certain.
+        28 move_done: AtomicU32,
+        /// Times the lock was had only after waiting.
+        32 contended: AtomicU32,
+        /// Times the bucket was repaired.
+        36 repairs: AtomicU32,
+        40 reserved: [AtomicU64; 3],
+    }
+}
+
+/// `shmtls`, then CR LF SUB as in PNG's magic, which betray a text-mode copy; no newline survives.
+pub(crate) const MAGIC: u64 = u64::from_ne_bytes(*b"shmtls\r\x1a");
+/// Raised by every change of this file that moves a byte or gives one a new meaning.
+pub(crate) const LAYOUT_VERSION: u32 = 1;
+/// `Header::state` of a segment that is whole. Any other value is not.
+pub(crate) const STATE_READY: u32 = 0x5245_4459;
+/// Counters of one process.
+pub(crate) const COUNTERS: usize = 56;
+/// Words of a record before its payload: check, shape, times, context (2), ID (4).
+pub(crate) const RECORD_HEAD_WORDS: usize = 9;
+/// Bytes of a page, the unit of the segment's parts.
+pub(crate) const PAGE: u64 = 4096;
+
+/// A digest of every offset, size and name above, of the word size and of the byte order: two
+/// builds that lay out a segment differently refuse each other even if someone forgot to raise
+/// the version.
+pub(crate) const FINGERPRINT: u64 = {
+    let mut hash = 0xcbf2_9ce4_8422_2325;
+    hash = fold_fields(hash, Header::FIELDS);
+    hash = fold_fields(hash, Retired::FIELDS);
+    hash = fold_fields(hash, MemberLine::FIELDS);
+    hash = fold_fields(hash, BucketHeader::FIELDS);
+    hash = fold(hash, RECORD_HEAD_WORDS as u64);
+    hash = fold(hash, COUNTERS as u64);
+    hash = fold(hash, size_of::<usize>() as u64);
+    fold(hash, u16::from_ne_bytes([1, 0]) as u64)
+};
+
+const fn fold_fields(mut hash: u64, fields: &[Field]) -> u64 {
+    let mut i = 0;
+    while i < fields.len() {
+        hash = fold(hash, fields[i].offset as u64);
+        hash = fold(hash, fields[i].size as u64);
+        let name = fields[i].name.as_bytes();
+        let mut c = 0;
+        while c < name.len() {
+            hash = fold(hash, name[c] as u64);
+            c += 1;
+        }
+        i += 1;
+    }
+    hash
+}
+
+/// One step of FNV-1a over 64-bit units.
+const fn fold(hash: u64, value: u64) -> u64 {
+    (hash ^ value).wrapping_mul(0x0100_0000_01b3)
+}

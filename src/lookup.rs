@@ -1,0 +1,127 @@
+//! One lookup, as it runs under the bucket's lock, and what comes of it.
+
+use zeroize::Zeroizing;
+
+use crate::bucket::{Departures, Found, Writer};
+use crate::geometry::Geometry;
+use crate::hash::Place;
+use crate::hook::Removal;
+use crate::miss::Miss;
+use crate::record::{self, Head, Key, PAYLOAD_AT};
+use crate::segment::BucketRef;
+use crate::session::{Library, Session};
+use crate::stats::Counter;
+
+/// What a lookup wants.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Want {
+    pub(crate) take: Take,
+    /// Other libraries' bytes are a miss, and stay.
+    pub(crate) library: Option<Library>,
+    /// Longer sessions are not copied.
+    pub(crate) limit: usize,
+}
+
+/// Whether a lookup removes what it finds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Take {
+    Never,
+    IfSingleUse,
+    Always,
+}
+
+/// A record that was copied out of the segment.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Copied {
+    head: Head,
+    library: Library,
+    pub(crate) taken: bool,
+}
+
+impl Want {
+    /// A copy of whatever is there.
+    pub(crate) const COPY: Self = Self { take: Take::Never, library: None, limit: usize::MAX };
+
+    /// Looks the key up in its locked bucket and copies the record to `bytes`, which have the
+    /// room. What has expired is wiped.
+    pub(crate) fn apply(
+        self,
+        bucket: BucketRef<'_>,
+        geometry: &Geometry,
+        (place, key): (Place, &Key),
+        now: u32,
+        (bytes, departures): (&mut Vec<u8>, &mut Departures),
+    ) -> Result<Copied, Miss> {
+        let entry = match bucket.find(place.tag, key) {
+            Found::Entry(entry) => entry,
+            Found::OtherContext => return Err(Miss::OtherContext),
+            Found::Absent => return Err(Miss::Absent),
+        };
+        let head = entry.head;
+        if head.expiry.passed_at(now) {
+            let writer = Writer::begin(bucket, geometry);
+            writer.remove(&entry, Removal::Expired, departures);
+            writer.finish();
+            return Err(Miss::Expired);
+        }
+        let library = head.library().filter(|found| self.library.is_none_or(|want| *found == want));
+        let library = library.ok_or(Miss::OtherLibrary)?;
+        if head.payload_len > self.limit {
+            return Err(Miss::ShortBuffer { needed: head.payload_len });
+        }
+        let taken = match self.take {
+            Take::Never => false,
+            Take::IfSingleUse => head.is_single_use(),
+            Take::Always => true,
+        };
+        if taken {
+            let writer = Writer::begin(bucket, geometry);
+            writer.take(&entry, bytes, departures);
+            writer.finish();
+        } else {
+            bucket.touch(&entry, geometry.use_tick(now));
+            bucket.copy_out(&entry, bytes);
+        }
+        Ok(Copied { head, library, taken })
+    }
+}
+
+impl Copied {
+    /// The session in `record`, unless the record is not as its writer made it.
+    pub(crate) fn into_session(
+        self,
+        record: Zeroizing<Vec<u8>>,
+        geometry: &Geometry,
+        reader: u16,
+    ) -> Result<Session, Miss> {
+        if !record::is_whole(geometry.seed, &record) {
+            return Err(Miss::Damaged);
+        }
+        Ok(Session {
+            record,
+            payload_at: PAYLOAD_AT,
+            payload_len: self.head.payload_len,
+            expiry: self.head.expiry,
+            created_secs: self.head.created_secs,
+            protocol: self.head.protocol,
+            library: self.library,
+            single_use: self.head.is_single_use(),
+            foreign: self.head.writer != reader,
+        })
+    }
+}
+
+/// The counter of a miss. A short buffer is none: the session is there.
+pub(crate) fn counter_of(miss: Miss) -> Option<Counter> {
+    Some(match miss {
+        Miss::Absent => Counter::MissesAbsent,
+        Miss::Expired => Counter::MissesExpired,
+        Miss::OtherContext => Counter::MissesContext,
+        Miss::OtherLibrary => Counter::MissesLibrary,
+        Miss::Busy => Counter::MissesBusy,
+        Miss::Damaged => Counter::MissesDamaged,
+        Miss::Undecodable => Counter::MissesUndecodable,
+        Miss::InvalidId => Counter::MissesInvalidId,
+        Miss::ShortBuffer { .. } => return None,
+    })
+}

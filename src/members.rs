@@ -1,0 +1,338 @@
+//! The process table: a line of identity and counters for each attached process.
+//!
+//! A dead process's counters are folded into the retired total by whoever needs its line or asks
+//! for the table to be tidied; until then readers simply add them. Folding survives a death at any
+//! instruction: the new total is written into the copy that does not count yet, one store of the
+//! commit word makes it count and names the line, and clearing that line can be done again.
+
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use crate::layout::{COUNTERS, Header, MemberLine};
+use crate::robust::{self, Patience, RobustGuard};
+use crate::segment::Segment;
+use crate::session::now_secs;
+use crate::stats::{Counter, Stats};
+use crate::sys::process;
+use crate::sys::thread::fork_stamp;
+
+/// This process's place in the table. A forked child finds that it has none and takes its own.
+#[derive(Debug)]
+pub(crate) struct Membership {
+    /// [`fork_stamp`] (upper bits) and line index + 1 (lower 16): 0 before the first use.
+    current: AtomicU64,
+    /// Counts for a process that found the table full.
+    unlisted: Box<MemberLine>,
+}
+
+impl Membership {
+    pub(crate) fn new() -> Self {
+        Self { current: AtomicU64::new(0), unlisted: Box::new(empty_line()) }
+    }
+
+    /// The line of the process that asks.
+    #[inline]
+    pub(crate) fn line<'a>(&'a self, segment: &'a Segment) -> &'a MemberLine {
+        let current = self.current.load(Relaxed);
+        if current >> LINE_BITS == stamp() {
+            self.pick(segment, current)
+        } else {
+            self.pick(segment, self.join(segment, current))
+        }
+    }
+
+    /// Gives the line back, its counters to the retired total.
+    pub(crate) fn leave(&self, segment: &Segment) {
+        let current = self.current.load(Relaxed);
+        let is_ours = current >> LINE_BITS == stamp();
+        if let (true, Some(index)) = (is_ours, line_index(current)) {
+            if let Some(_held) = lock_table(segment) {
+                fold(segment, index);
+            }
+        }
+    }
+
+    fn pick<'a>(&'a self, segment: &'a Segment, current: u64) -> &'a MemberLine {
+        line_index(current).map_or(&*self.unlisted, |index| &segment.members()[index])
+    }
+
+    /// Takes a line for this process; of two threads that try at once, the loser gives its back.
+    #[cold]
+    fn join(&self, segment: &Segment, before: u64) -> u64 {
+        let index = claim(segment);
+        let joined = stamp() << LINE_BITS | index.map_or(0, |index| index as u64 + 1);
+        match self.current.compare_exchange(before, joined, Relaxed, Relaxed) {
+            Ok(_) => joined,
+            Err(other) => {
+                if let (Some(index), Some(_held)) = (index, lock_table(segment)) {
+                    fold(segment, index);
+                }
+                other
+            }
+        }
+    }
+}
+
+/// The bits of [`Membership::current`] that name a line.
+const LINE_BITS: u32 = 16;
+
+/// The fork stamp as far as it fits, never that of an unused [`Membership`].
+fn stamp() -> u64 {
+    (fork_stamp() << LINE_BITS >> LINE_BITS).max(1)
+}
+
+fn line_index(current: u64) -> Option<usize> {
+    (current & ((1 << LINE_BITS) - 1)).checked_sub(1).map(|index| index as usize)
+}
+
+fn empty_line() -> MemberLine {
+    MemberLine {
+        pid: 0.into(),
+        member: 0.into(),
+        start_ticks: 0.into(),
+        attached_unix_secs: 0.into(),
+        heartbeat_unix_secs: 0.into(),
+        command: [const { AtomicU64::new(0) }; 2],
+        reserved: [const { AtomicU64::new(0) }; 2],
+        counters: [const { AtomicU64::new(0) }; COUNTERS],
+    }
+}
+
+impl MemberLine {
+    #[inline]
+    pub(crate) fn count(&self, counter: Counter) {
+        self.add(counter, 1);
+    }
+
+    #[inline]
+    pub(crate) fn add(&self, counter: Counter, n: u64) {
+        if n > 0 {
+            self.counters[counter as usize].fetch_add(n, Relaxed);
+        }
+    }
+
+    pub(crate) fn raise(&self, counter: Counter, n: u64) {
+        self.counters[counter as usize].fetch_max(n, Relaxed);
+    }
+
+    /// Notes that the process is at work; one store a second at most.
+    #[inline]
+    pub(crate) fn heartbeat(&self, now: u32) {
+        if self.heartbeat_unix_secs.load(Relaxed) != u64::from(now) {
+            self.heartbeat_unix_secs.store(now.into(), Relaxed);
+        }
+    }
+
+    /// The writer number that records carry.
+    #[inline]
+    pub(crate) fn writer(&self) -> u16 {
+        self.member.load(Relaxed) as u16
+    }
+}
+
+/// One line of the process table.
+///
+/// ```
+/// let cache = shmtls::Options::new().size(1 << 20).create_memfd()?;
+/// assert!(cache.processes().iter().any(|process| process.pid() == std::process::id()));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProcessInfo {
+    pid: u32,
+    writer: u16,
+    start_ticks: u64,
+    attached_secs: u64,
+    heartbeat_secs: u64,
+    command: String,
+    stats: Stats,
+}
+
+impl ProcessInfo {
+    /// Process ID, in the PID namespace of the segment.
+    pub fn pid(&self) -> u32 {
+        self.pid
+    }
+
+    /// The number by which stored sessions name this process.
+    pub fn writer(&self) -> u16 {
+        self.writer
+    }
+
+    /// The first 16 bytes of its command.
+    pub fn command(&self) -> &str {
+        &self.command
+    }
+
+    /// When it attached.
+    pub fn attached(&self) -> SystemTime {
+        UNIX_EPOCH + Duration::from_secs(self.attached_secs)
+    }
+
+    /// When it last used the cache, to the second.
+    pub fn last_seen(&self) -> SystemTime {
+        UNIX_EPOCH + Duration::from_secs(self.heartbeat_secs)
+    }
+
+    /// What it counted.
+    pub fn stats(&self) -> &Stats {
+        &self.stats
+    }
+
+    /// Whether it is still there. Only meaningful in the segment's PID namespace.
+    pub fn is_alive(&self) -> bool {
+        !is_gone(self.pid, self.start_ticks)
+    }
+}
+
+/// All lines in use, the dead ones too.
+pub(crate) fn list(segment: &Segment) -> Vec<ProcessInfo> {
+    segment.members().iter().filter_map(info).collect()
+}
+
+/// Sum over all processes, past and present.
+///
+/// A fold moves counters from a line to the total: the commit word says whether one happened
+/// while we added, and then we add again.
+pub(crate) fn totals(segment: &Segment) -> Stats {
+    let retired = &segment.header().retired;
+    let mut sums = [0; COUNTERS];
+    for _ in 0..TOTALS_TRIES {
+        let commit = retired.commit.load(Acquire);
+        sums = std::array::from_fn(|i| retired.totals[copy_of(commit)][i].load(Relaxed));
+        for (index, line) in segment.members().iter().enumerate() {
+            if pending_line(commit) != Some(index) {
+                sums = std::array::from_fn(|i| {
+                    Counter::merge(i, sums[i], line.counters[i].load(Relaxed))
+                });
+            }
+        }
+        if retired.commit.load(Acquire) == commit {
+            break;
+        }
+    }
+    Stats::from_counters(|counter| sums[counter as usize])
+}
+
+/// Attempts at a sum that no fold disturbed; folds are as rare as deaths.
+const TOTALS_TRIES: usize = 16;
+
+fn info(line: &MemberLine) -> Option<ProcessInfo> {
+    let pid = line.pid.load(Acquire);
+    if pid == 0 {
+        return None;
+    }
+    let command: Vec<u8> =
+        line.command.iter().flat_map(|w| w.load(Relaxed).to_ne_bytes()).collect();
+    let command = command.split(|&byte| byte == 0).next().unwrap_or_default();
+    Some(ProcessInfo {
+        pid,
+        writer: line.writer(),
+        start_ticks: line.start_ticks.load(Relaxed),
+        attached_secs: line.attached_unix_secs.load(Relaxed),
+        heartbeat_secs: line.heartbeat_unix_secs.load(Relaxed),
+        command: String::from_utf8_lossy(command).into_owned(),
+        stats: Stats::from_counters(|counter| line.counters[counter as usize].load(Relaxed)),
+    })
+}
+
+/// A line for this process: a free one, or that of a process that is gone. `None` if there is
+/// neither, or the table is held by somebody who stands still.
+fn claim(segment: &Segment) -> Option<usize> {
+    let pid = std::process::id();
+    let start_ticks = process::start_ticks(pid);
+    let command = process::own_command();
+    let vacant = vacant_line(segment)?;
+    let _held = lock_table(segment)?;
+    // What was vacant may have been taken since: then the next one, without looking for deaths.
+    let lines = segment.members();
+    let index = match vacant {
+        Vacant::Gone(index, member) if lines[index].member.load(Relaxed) == member => {
+            fold(segment, index);
+            index
+        }
+        _ => lines.iter().position(|line| line.pid.load(Relaxed) == 0)?,
+    };
+    let line = &lines[index];
+    line.member.store(segment.header().next_member.fetch_add(1, Relaxed), Relaxed);
+    line.start_ticks.store(start_ticks, Relaxed);
+    line.attached_unix_secs.store(now_secs().into(), Relaxed);
+    for (word, bytes) in line.command.iter().zip(command.as_chunks().0) {
+        word.store(u64::from_ne_bytes(*bytes), Relaxed);
+    }
+    // The line is free until this store; whatever stood in it before is overwritten next time.
+    line.pid.store(pid, Release);
+    Some(index)
+}
+
+/// A line to take: its liveness was asked without the table's lock.
+enum Vacant {
+    Free,
+    /// Index and member number of a process that is gone.
+    Gone(usize, u32),
+}
+
+fn vacant_line(segment: &Segment) -> Option<Vacant> {
+    let lines = segment.members();
+    if lines.iter().any(|line| line.pid.load(Acquire) == 0) {
+        return Some(Vacant::Free);
+    }
+    let (index, line) = lines
+        .iter()
+        .enumerate()
+        .find(|(_, line)| is_gone(line.pid.load(Relaxed), line.start_ticks.load(Relaxed)))?;
+    Some(Vacant::Gone(index, line.member.load(Relaxed)))
+}
+
+/// Dead, or another process by now.
+fn is_gone(pid: u32, start_ticks: u64) -> bool {
+    process::is_dead(pid) || process::start_ticks(pid) != start_ticks
+}
+
+/// Moves a line's counters into the retired total and frees the line. Under the table's lock.
+fn fold(segment: &Segment, index: usize) {
+    let retired = &segment.header().retired;
+    let line = &segment.members()[index];
+    let commit = retired.commit.load(Relaxed);
+    let (from, to) = (copy_of(commit), 1 - copy_of(commit));
+    for i in 0..COUNTERS {
+        let total = retired.totals[from][i].load(Relaxed);
+        let sum = Counter::merge(i, total, line.counters[i].load(Relaxed));
+        retired.totals[to][i].store(sum, Relaxed);
+    }
+    let epoch = (commit >> 32).wrapping_add(1);
+    retired.commit.store(epoch << 32 | (index as u64 + 1), Release);
+    finish_fold(segment.header(), segment.members());
+}
+
+/// Clears the line that the commit word names, if it names one. Can be done again.
+fn finish_fold(header: &Header, lines: &[MemberLine]) {
+    let commit = header.retired.commit.load(Relaxed);
+    if let Some(line) = pending_line(commit).and_then(|index| lines.get(index)) {
+        for counter in &line.counters {
+            counter.store(0, Relaxed);
+        }
+        line.pid.store(0, Release);
+    }
+    header.retired.commit.store(commit >> 32 << 32, Release);
+}
+
+/// Which copy of the totals counts.
+fn copy_of(commit: u64) -> usize {
+    (commit >> 32 & 1) as usize
+}
+
+/// The line that was folded and is not cleared yet.
+fn pending_line(commit: u64) -> Option<usize> {
+    (commit & 0xffff_ffff).checked_sub(1).map(|index| index as usize)
+}
+
+/// The table's lock, with a fold that a dead owner began finished first.
+fn lock_table(segment: &Segment) -> Option<RobustGuard<'_>> {
+    let patience =
+        Patience { deadline: Duration::from_millis(500), slice: Duration::from_millis(10) };
+    let acquired = robust::lock(&segment.header().members_lock, patience).ok()?;
+    finish_fold(segment.header(), segment.members());
+    Some(acquired.guard)
+}

@@ -1,0 +1,75 @@
+//! The entries of one bucket in the order of their places: a list on the stack, because nothing
+//! is allocated under a lock.
+
+use crate::geometry::SLOTS_MAX;
+use crate::segment::BucketRef;
+use crate::session::Expiry;
+
+/// What making room must know of a record.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Place {
+    pub(crate) at: u16,
+    pub(crate) words: u16,
+    pub(crate) slot: u16,
+    pub(crate) used: u8,
+    pub(crate) expiry: Expiry,
+}
+
+/// Places of one bucket, sorted; at most one per slot.
+pub(crate) struct Order {
+    places: [Place; SLOTS_MAX],
+    len: usize,
+}
+
+impl Order {
+    /// The records that slots of `bucket` point at. Every index is checked, but records may
+    /// overlap if the bucket is damaged.
+    pub(crate) fn of(bucket: BucketRef<'_>) -> Self {
+        let none = Place { at: 0, words: 0, slot: 0, used: 0, expiry: Expiry::from_unix(0) };
+        let mut order = Self { places: [none; SLOTS_MAX], len: 0 };
+        for entry in bucket.entries().take(SLOTS_MAX) {
+            order.places[order.len] = Place {
+                at: entry.at as u16,
+                words: entry.head.words() as u16,
+                slot: entry.slot as u16,
+                used: bucket.slot(entry.slot).used(),
+                expiry: entry.head.expiry,
+            };
+            order.len += 1;
+        }
+        order.places[..order.len].sort_unstable_by_key(|place| place.at);
+        order
+    }
+
+    pub(crate) fn places(&self) -> &[Place] {
+        &self.places[..self.len]
+    }
+
+    /// Words of all records.
+    pub(crate) fn words(&self) -> usize {
+        self.places().iter().map(|place| usize::from(place.words)).sum()
+    }
+
+    /// Keeps the places that `keep` says.
+    pub(crate) fn retain(&mut self, mut keep: impl FnMut(&Place) -> bool) {
+        let mut kept = 0;
+        for index in 0..self.len {
+            if keep(&self.places[index]) {
+                self.places[kept] = self.places[index];
+                kept += 1;
+            }
+        }
+        self.len = kept;
+    }
+
+    /// Takes out the place that was not used for longest; of several, the one stored first.
+    pub(crate) fn remove_least_recent(&mut self, tick: u8) -> Option<Place> {
+        let age = |place: &Place| tick.wrapping_sub(place.used);
+        let oldest = self.places().iter().map(age).max()?;
+        let index = self.places().iter().position(|place| age(place) == oldest)?;
+        let victim = self.places[index];
+        self.places.copy_within(index + 1..self.len, index);
+        self.len -= 1;
+        Some(victim)
+    }
+}

@@ -1,0 +1,202 @@
+//! One stored session as bytes: nine words of head, then the payload, zero-padded to a word.
+//!
+//! ```text
+//! word 0  check     hash of all that follows, keyed with the segment's seed
+//! word 1  shape     payload length (16 bits), ID length (8), flags (8), writer (16), protocol (16)
+//! word 2  times     expiry (32 bits), creation (32), in seconds since 1970
+//! words 3-4         context
+//! words 5-8         session ID, zero-padded
+//! words 9-          payload
+//! ```
+//!
+//! A record is complete before it is published and is not changed afterwards.
+
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
+
+use zeroize::Zeroizing;
+
+use crate::hash;
+use crate::layout::RECORD_HEAD_WORDS;
+use crate::session::{Context, Expiry, Library, NewSession, SessionId};
+use crate::words::{self, WORD, words_for};
+
+/// What a record is found by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Key {
+    pub(crate) context: Context,
+    pub(crate) id: SessionId,
+}
+
+/// Words 1 and 2 of a record, taken apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Head {
+    pub(crate) payload_len: usize,
+    id_len: u8,
+    flags: u8,
+    pub(crate) writer: u16,
+    pub(crate) protocol: u16,
+    pub(crate) expiry: Expiry,
+    pub(crate) created_secs: u32,
+}
+
+/// Flag: the first resumption takes the session.
+const SINGLE_USE: u8 = 1;
+/// Flags: whose bytes the payload is, in two bits.
+const LIBRARY_SHIFT: u8 = 1;
+const LIBRARY_MASK: u8 = 0b11;
+
+/// A record in private memory: whole words, ready to be copied. Wiped when dropped.
+pub(crate) struct Staged {
+    pub(crate) head: Head,
+    pub(crate) bytes: Zeroizing<Vec<u8>>,
+}
+
+/// The record of `session`.
+pub(crate) fn encode(
+    seed: u64,
+    key: &Key,
+    session: &NewSession<'_>,
+    writer: u16,
+    now_secs: u32,
+) -> Staged {
+    let head = Head {
+        payload_len: session.bytes.len(),
+        id_len: key.id.as_bytes().len() as u8,
+        flags: u8::from(session.single_use) * SINGLE_USE
+            | library_bits(session.library) << LIBRARY_SHIFT,
+        writer,
+        protocol: session.protocol,
+        expiry: session.expiry,
+        created_secs: now_secs,
+    };
+    let len = head.words() * WORD;
+    let mut record = Zeroizing::new(Vec::with_capacity(len));
+    record.extend_from_slice(&[0; WORD]);
+    record.extend_from_slice(&head.shape().to_ne_bytes());
+    record.extend_from_slice(&head.times().to_ne_bytes());
+    record.extend_from_slice(key.context.as_bytes());
+    record.extend_from_slice(key.id.padded());
+    record.extend_from_slice(session.bytes);
+    record.resize(len, 0);
+    let check = hash::check(seed, &record[WORD..]);
+    record[..WORD].copy_from_slice(&check.to_ne_bytes());
+    Staged { head, bytes: record }
+}
+
+/// Whether a private copy of a record is as its writer made it.
+pub(crate) fn is_whole(seed: u64, record: &[u8]) -> bool {
+    record
+        .split_first_chunk()
+        .is_some_and(|(check, rest)| u64::from_ne_bytes(*check) == hash::check(seed, rest))
+}
+
+impl Head {
+    /// The head of the record at word `at`, if a record can lie there: its length is loaded once
+    /// and checked against the bucket before anybody uses it.
+    pub(crate) fn load(records: &[AtomicU64], at: usize) -> Option<Self> {
+        let words = records.get(at..)?.get(..RECORD_HEAD_WORDS)?;
+        let (shape, times) = (words[1].load(Relaxed), words[2].load(Relaxed));
+        let head = Self {
+            payload_len: usize::from(shape as u16),
+            id_len: (shape >> 16) as u8,
+            flags: (shape >> 24) as u8,
+            writer: (shape >> 32) as u16,
+            protocol: (shape >> 48) as u16,
+            expiry: Expiry::from_unix(times as u32),
+            created_secs: (times >> 32) as u32,
+        };
+        (head.words() <= records.len() - at).then_some(head)
+    }
+
+    /// Words of the whole record.
+    pub(crate) fn words(&self) -> usize {
+        RECORD_HEAD_WORDS + words_for(self.payload_len)
+    }
+
+    pub(crate) fn is_single_use(&self) -> bool {
+        self.flags & SINGLE_USE != 0
+    }
+
+    /// Whose bytes the payload is; `None` for a library that this build does not know.
+    pub(crate) fn library(&self) -> Option<Library> {
+        match self.flags >> LIBRARY_SHIFT & LIBRARY_MASK {
+            0 => Some(Library::Raw),
+            1 => Some(Library::OpenSsl),
+            2 => Some(Library::Rustls),
+            _ => None,
+        }
+    }
+
+    fn shape(&self) -> u64 {
+        self.payload_len as u64
+            | u64::from(self.id_len) << 16
+            | u64::from(self.flags) << 24
+            | u64::from(self.writer) << 32
+            | u64::from(self.protocol) << 48
+    }
+
+    fn times(&self) -> u64 {
+        u64::from(self.expiry.unix_secs()) | u64::from(self.created_secs) << 32
+    }
+}
+
+/// How a record's key compares with the one that is looked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum KeyMatch {
+    Same,
+    /// The ID, under another context.
+    OtherContext,
+    Other,
+}
+
+/// Compares the key of the record at word `at`, which has a head.
+pub(crate) fn compare_key(records: &[AtomicU64], at: usize, head: &Head, key: &Key) -> KeyMatch {
+    let context = &records[at + CONTEXT_AT..at + ID_AT];
+    let id = &records[at + ID_AT..at + RECORD_HEAD_WORDS];
+    if usize::from(head.id_len) != key.id.as_bytes().len() || !words::equal(id, key.id.padded()) {
+        KeyMatch::Other
+    } else if words::equal(context, key.context.as_bytes()) {
+        KeyMatch::Same
+    } else {
+        KeyMatch::OtherContext
+    }
+}
+
+/// The key of the record at word `at`, which has a head.
+pub(crate) fn load_key(records: &[AtomicU64], at: usize, head: &Head) -> Key {
+    let mut context = [0; Context::LEN];
+    let mut id = [0; SessionId::MAX_LEN];
+    words::load(&mut context, &records[at + CONTEXT_AT..at + ID_AT]);
+    words::load(&mut id, &records[at + ID_AT..at + RECORD_HEAD_WORDS]);
+    Key { context: Context::from_bytes(context), id: SessionId::from_padded(id, head.id_len) }
+}
+
+/// Whether the record at word `at` is `staged` but for who wrote it and when.
+pub(crate) fn is_same_session(
+    records: &[AtomicU64],
+    at: usize,
+    head: &Head,
+    staged: &Staged,
+) -> bool {
+    let Head { writer, created_secs, .. } = *head;
+    *head == Head { writer, created_secs, ..staged.head }
+        && words::equal(
+            &records[at + CONTEXT_AT..at + head.words()],
+            &staged.bytes[CONTEXT_AT * WORD..],
+        )
+}
+
+const CONTEXT_AT: usize = 3;
+const ID_AT: usize = 5;
+
+fn library_bits(library: Library) -> u8 {
+    match library {
+        Library::Raw => 0,
+        Library::OpenSsl => 1,
+        Library::Rustls => 2,
+    }
+}
+
+/// The payload of a record in private memory.
+pub(crate) const PAYLOAD_AT: usize = RECORD_HEAD_WORDS * WORD;

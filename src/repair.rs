@@ -1,0 +1,104 @@
+//! Repair of a bucket whose last owner died, or panicked, in it. Run by the next owner, under the
+//! lock, before anything else; can itself be killed at any instruction and run again.
+//!
+//! Nothing that counts or orders is believed: what is whole is found from the slots and the
+//! records' checks, and everything else is wiped. At most the record in flight is lost.
+
+use std::sync::atomic::Ordering::Relaxed;
+
+use crate::bucket::{Slot, Writer};
+use crate::hash::Checker;
+use crate::layout::RECORD_HEAD_WORDS;
+use crate::order::{Order, Place};
+use crate::step::kill_point;
+use crate::words::{self, WORD};
+
+/// What a repair found.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Repaired {
+    pub(crate) kept: u64,
+    pub(crate) lost: u64,
+}
+
+impl Writer<'_> {
+    /// Makes the bucket consistent from whatever it holds. Bounded by the geometry.
+    pub(crate) fn repair(&self) -> Repaired {
+        self.settle_move();
+        let order = Order::of(self.bucket);
+        let mut repaired = Repaired { kept: 0, lost: self.clear_impossible_slots() };
+        let mut end = 0;
+        for place in order.places() {
+            let at = usize::from(place.at);
+            if at >= end && self.is_whole(place) {
+                words::wipe(&self.bucket.records[end..at]);
+                end = at + usize::from(place.words);
+                repaired.kept += 1;
+            } else {
+                self.set_slot(place.slot.into(), Slot::EMPTY);
+                repaired.lost += 1;
+            }
+        }
+        words::wipe(&self.bucket.records[end..]);
+        self.set_end(end);
+        let repairs = &self.bucket.header.repairs;
+        repairs.store(repairs.load(Relaxed).wrapping_add(1), Relaxed);
+        repaired
+    }
+
+    /// Finishes the move that the journal describes, if it can describe one.
+    fn settle_move(&self) {
+        let header = self.bucket.header;
+        let Some(slot) = header.move_slot.load(Relaxed).checked_sub(1) else { return };
+        let slot = slot as usize;
+        let from = header.move_from.load(Relaxed) as usize;
+        let to = header.move_to.load(Relaxed) as usize;
+        let words = header.move_words.load(Relaxed) as usize;
+        let done = header.move_done.load(Relaxed) as usize;
+        let fits = to < from
+            && done <= words
+            && words >= RECORD_HEAD_WORDS
+            && words <= self.bucket.records.len()
+            && from <= self.bucket.records.len() - words;
+        let points_there = self.bucket.slots.get(slot).is_some_and(|word| {
+            let at = Slot::from_word(word.load(Relaxed)).at();
+            at == Some(from) || at == Some(to)
+        });
+        if fits && points_there {
+            self.finish_move(slot, from, to, words, done);
+        } else {
+            header.move_slot.store(0, Relaxed);
+            kill_point();
+        }
+    }
+
+    /// Empties the slots whose record cannot lie in this bucket; says how many.
+    fn clear_impossible_slots(&self) -> u64 {
+        let mut cleared = 0;
+        for index in 0..self.bucket.slots.len() {
+            let slot = self.bucket.slot(index);
+            if slot != Slot::EMPTY && self.bucket.entry(index, slot).is_none() {
+                self.set_slot(index, Slot::EMPTY);
+                cleared += 1;
+            }
+        }
+        cleared
+    }
+
+    /// Whether a record is as its writer made it: its check, computed piece by piece.
+    fn is_whole(&self, place: &Place) -> bool {
+        let at = usize::from(place.at);
+        let record = &self.bucket.records[at..at + usize::from(place.words)];
+        let mut checker = Checker::new(self.geometry.seed);
+        for piece in record[1..].chunks(PIECE_WORDS) {
+            let mut bytes = [0; PIECE_WORDS * WORD];
+            let bytes = &mut bytes[..piece.len() * WORD];
+            words::load(bytes, piece);
+            checker.update(bytes);
+            zeroize::Zeroize::zeroize(bytes);
+        }
+        checker.finish() == record[0].load(Relaxed)
+    }
+}
+
+/// Words that are copied to the stack at a time.
+const PIECE_WORDS: usize = 32;

@@ -1,0 +1,233 @@
+//! The robust lock: one `u32` in shared memory that no death leaves locked.
+//!
+//! | word | meaning |
+//! |---|---|
+//! | `0` | free |
+//! | `TID` | owned by that thread, nobody sleeps |
+//! | `TID \| WAITERS` | owned, somebody may sleep |
+//! | `WAITERS` | free, being handed over: a sleeper is about to be woken |
+//! | `OWNER_DIED`, `OWNER_DIED \| WAITERS` | free, its owner died in it (written by the kernel) |
+//! | `TID \| OWNER_DIED`, with or without `WAITERS` | claimed: TID checks whether the owner before it is dead |
+//!
+//! Three layers free a dead owner's lock: the kernel, when the owner's thread ends
+//! ([`Section`]); a waiter that finds the owner dead ([`Attempt::take_over`]), because the kernel's
+//! help can be lost (`process_mrelease`, the OOM reaper, an exec by a thread that is not the
+//! leader); and a deadline, after which the caller does without. A wait is made of slices and
+//! reads the word again after each, so nothing depends on a wake-up arriving.
+//!
+//! The unlock keeps `WAITERS` in the word until a sleeper has been woken. "Store 0, then wake"
+//! strands the sleepers if the unlocker is killed in between and somebody else barges in.
+
+use std::sync::atomic::AtomicU32;
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use std::time::{Duration, Instant};
+
+use crossbeam_utils::Backoff;
+
+use crate::sys::futex;
+use crate::sys::process::is_dead;
+use crate::sys::thread::Section;
+
+/// Somebody may sleep on the word (`FUTEX_WAITERS`).
+pub(crate) const WAITERS: u32 = 0x8000_0000;
+/// The owner died in the section (`FUTEX_OWNER_DIED`).
+pub(crate) const OWNER_DIED: u32 = 0x4000_0000;
+/// The owner's thread ID (`FUTEX_TID_MASK`).
+pub(crate) const TID_MASK: u32 = 0x3fff_ffff;
+
+/// How long to wait for a lock.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Patience {
+    /// After this the caller does without.
+    pub(crate) deadline: Duration,
+    /// The longest sleep at a time.
+    pub(crate) slice: Duration,
+}
+
+/// What happened on the way to a lock, for the counters.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Journey {
+    /// The lock was not free at once.
+    pub(crate) waited: bool,
+    /// A sleep ended by its slice although the lock was free: a wake-up that did not come.
+    pub(crate) late_wakes: u32,
+    /// The kernel knows no robust list of this thread.
+    pub(crate) without_kernel: bool,
+}
+
+/// How a dead owner came to light.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Death {
+    /// The kernel marked the word.
+    Kernel,
+    /// A waiter found that the owner is dead.
+    Stolen,
+    /// The word held this thread's own ID: a dead thread had the same one.
+    SameTid,
+}
+
+/// A lock that was had: its guard, and whether its last owner died in it. Then the bucket is to
+/// be repaired before anything else.
+pub(crate) struct Acquired<'a> {
+    pub(crate) guard: RobustGuard<'a>,
+    pub(crate) death: Option<Death>,
+    pub(crate) journey: Journey,
+}
+
+/// Why a lock was not had.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum NotAcquired {
+    /// The deadline passed.
+    Deadline(Journey),
+    /// This thread is in a section already: a signal handler interrupted it.
+    Reentered,
+}
+
+/// Releases the lock when dropped. Stays on its thread.
+pub(crate) struct RobustGuard<'a> {
+    word: &'a AtomicU32,
+    /// Taken back by its own drop, after the release in ours: fields drop after their struct.
+    section: Section,
+}
+
+/// Takes the lock at `word`, for at most `patience`.
+pub(crate) fn lock<'a>(
+    word: &'a AtomicU32,
+    patience: Patience,
+) -> Result<Acquired<'a>, NotAcquired> {
+    let section = Section::enter(word).ok_or(NotAcquired::Reentered)?;
+    let journey = Journey { without_kernel: !section.has_kernel_help(), ..Journey::default() };
+    match word.compare_exchange(0, section.tid(), Acquire, Relaxed) {
+        Ok(_) => Ok(Acquired { guard: RobustGuard { word, section }, death: None, journey }),
+        Err(_) => lock_contended(word, section, patience, journey),
+    }
+}
+
+#[cold]
+fn lock_contended<'a>(
+    word: &'a AtomicU32,
+    section: Section,
+    patience: Patience,
+    journey: Journey,
+) -> Result<Acquired<'a>, NotAcquired> {
+    let journey = Journey { waited: true, ..journey };
+    let mut attempt = Attempt { word, tid: section.tid(), slept: false, journey };
+    attempt.spin();
+    let start = Instant::now();
+    loop {
+        if let Some(Taken { death }) = attempt.take() {
+            let journey = attempt.journey;
+            return Ok(Acquired { guard: RobustGuard { word, section }, death, journey });
+        }
+        let waited = start.elapsed();
+        if waited >= patience.deadline {
+            return Err(NotAcquired::Deadline(attempt.journey));
+        }
+        attempt.sleep(patience.slice.min(patience.deadline - waited));
+    }
+}
+
+impl Drop for RobustGuard<'_> {
+    fn drop(&mut self) {
+        let tid = self.section.tid();
+        if self.word.compare_exchange(tid, 0, Release, Relaxed).is_err() {
+            // Not 0: if we die before the wake, the kernel finds a free word and wakes for us,
+            // and whoever barges in inherits the bit and wakes at his unlock.
+            self.word.store(WAITERS, Release);
+            futex::wake_one(self.word);
+        }
+    }
+}
+
+/// One thread's way to a lock that was not free.
+struct Attempt<'a> {
+    word: &'a AtomicU32,
+    tid: u32,
+    /// Others may sleep too, and this thread may have used up the wake-up meant for one of them.
+    slept: bool,
+    journey: Journey,
+}
+
+/// The lock was had; `death` of its last owner if it died in it.
+struct Taken {
+    death: Option<Death>,
+}
+
+impl Attempt<'_> {
+    /// Waits a little without the kernel: most sections are shorter than a system call.
+    fn spin(&self) {
+        let backoff = Backoff::new();
+        for _ in 0..SPINS {
+            if self.word.load(Relaxed) & TID_MASK == 0 {
+                return;
+            }
+            backoff.spin();
+        }
+    }
+
+    /// One try at the word as it is now.
+    fn take(&self) -> Option<Taken> {
+        let seen = self.word.load(Relaxed);
+        match seen & TID_MASK {
+            0 => self.take_free(seen),
+            // We hold nothing, so this was a dead thread with the ID that is ours now.
+            owner if owner == self.tid => self.change(seen, self.tid | WAITERS, Death::SameTid),
+            owner if is_dead(owner) => self.take_over(seen, owner),
+            _ => None,
+        }
+    }
+
+    fn take_free(&self, seen: u32) -> Option<Taken> {
+        let waiters = if self.slept { WAITERS } else { seen & WAITERS };
+        self.word.compare_exchange(seen, self.tid | waiters, Acquire, Relaxed).ok()?;
+        Some(Taken { death: (seen & OWNER_DIED != 0).then_some(Death::Kernel) })
+    }
+
+    /// Takes the lock from an owner that was found dead.
+    ///
+    /// Between that finding and ours a new thread with the old ID may have taken the lock. So the
+    /// word is claimed first and the owner looked at again: a live one gets its lock back, or has
+    /// released it meanwhile, which undoes the claim.
+    fn take_over(&self, seen: u32, owner: u32) -> Option<Taken> {
+        let claim = self.tid | OWNER_DIED | (seen & WAITERS);
+        self.word.compare_exchange(seen, claim, Relaxed, Relaxed).ok()?;
+        if is_dead(owner) {
+            self.change(claim, self.tid, Death::Stolen)
+        } else {
+            self.change(claim, owner, Death::Stolen);
+            None
+        }
+    }
+
+    /// Puts `to` for `from`; whether others sleep is kept as it is.
+    fn change(&self, from: u32, to: u32, death: Death) -> Option<Taken> {
+        let changed =
+            |word: u32| (word & !WAITERS == from & !WAITERS).then_some(to | (word & WAITERS));
+        self.word.fetch_update(Acquire, Relaxed, changed).ok()?;
+        Some(Taken { death: Some(death) })
+    }
+
+    /// Sleeps until the word changes or the slice is over.
+    fn sleep(&mut self, slice: Duration) {
+        let seen = self.word.load(Relaxed);
+        let owner = seen & TID_MASK;
+        if owner == 0 || owner == self.tid {
+            return;
+        }
+        let asleep = seen | WAITERS;
+        if seen != asleep && self.word.compare_exchange(seen, asleep, Relaxed, Relaxed).is_err() {
+            return;
+        }
+        self.slept = true;
+        let timed_out = futex::wait(self.word, asleep, slice);
+        if timed_out && self.word.load(Relaxed) & TID_MASK == 0 {
+            self.journey.late_wakes += 1;
+        }
+    }
+}
+
+/// Steps of a doubling back-off, 63 pauses in all: a few microseconds.
+const SPINS: usize = 6;
+
+#[cfg(test)]
+mod tests;

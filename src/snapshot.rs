@@ -1,0 +1,133 @@
+//! A consistent copy of one bucket without its lock: what readers of a live segment look at.
+
+use std::sync::atomic::Ordering::{Acquire, Relaxed};
+use std::sync::atomic::fence;
+use std::time::SystemTime;
+use std::time::{Duration, UNIX_EPOCH};
+
+use crossbeam_utils::Backoff;
+use zeroize::Zeroizing;
+
+use crate::bucket::Entry;
+use crate::geometry::Geometry;
+use crate::record::{self, Key, PAYLOAD_AT};
+use crate::segment::{BucketImage, BucketRef};
+use crate::session::{Context, Expiry, Library, SessionId};
+
+/// Copies `bucket` into `image`. `false` if writers kept changing it, or one died in it.
+pub(crate) fn copy(bucket: BucketRef<'_>, image: &BucketImage) -> bool {
+    let backoff = Backoff::new();
+    while !backoff.is_completed() {
+        let generation = bucket.header.generation.load(Acquire);
+        if generation.is_multiple_of(2) {
+            copy_words(bucket, image.bucket());
+            fence(Acquire);
+            if bucket.header.generation.load(Relaxed) == generation {
+                return true;
+            }
+        }
+        backoff.snooze();
+    }
+    false
+}
+
+/// Copies a bucket whose lock is held, or that nobody changes.
+pub(crate) fn copy_words(from: BucketRef<'_>, to: BucketRef<'_>) {
+    for (to, from) in to.slots.iter().zip(from.slots) {
+        to.store(from.load(Relaxed), Relaxed);
+    }
+    for (to, from) in to.records.iter().zip(from.records) {
+        to.store(from.load(Relaxed), Relaxed);
+    }
+}
+
+/// Calls `f` for every whole record of an image, with the session's bytes. Returns how many
+/// records failed their check.
+pub(crate) fn for_each_entry(
+    image: &BucketImage,
+    geometry: &Geometry,
+    mut f: impl FnMut(&EntryInfo, &[u8]),
+) -> usize {
+    let bucket = image.bucket();
+    let mut bytes = Zeroizing::new(Vec::with_capacity(geometry.max_record_bytes()));
+    let mut damaged = 0;
+    for entry in bucket.entries() {
+        bytes.clear();
+        bucket.copy_out(&entry, &mut bytes);
+        if record::is_whole(geometry.seed, &bytes) {
+            f(&EntryInfo::of(bucket, &entry), &bytes[PAYLOAD_AT..][..entry.head.payload_len]);
+        } else {
+            damaged += 1;
+        }
+    }
+    damaged
+}
+
+/// What is known of a stored session without its bytes.
+///
+/// ```
+/// # use std::time::Duration;
+/// # use shmtls::{Context, Expiry, Options, SessionId};
+/// # let cache = Options::new().size(1 << 20).create_memfd()?;
+/// # let (context, id) = (Context::named("doc"), SessionId::new(b"id")?);
+/// let _ = cache.insert(&context, &id, b"bytes", Expiry::after(Duration::from_secs(60)));
+/// cache.for_each(|entry, _bytes| assert_eq!((entry.id(), entry.len()), (&id, 5)));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct EntryInfo {
+    key: Key,
+    head: record::Head,
+}
+
+impl EntryInfo {
+    pub(crate) fn of(bucket: BucketRef<'_>, entry: &Entry) -> Self {
+        Self { key: record::load_key(bucket.records, entry.at, &entry.head), head: entry.head }
+    }
+
+    /// The context it was stored under.
+    pub fn context(&self) -> &Context {
+        &self.key.context
+    }
+
+    /// Its ID. For a TLS 1.3 ticket it is a secret.
+    pub fn id(&self) -> &SessionId {
+        &self.key.id
+    }
+
+    /// Bytes of the session.
+    #[expect(clippy::len_without_is_empty, reason = "a size, not a collection")]
+    pub fn len(&self) -> usize {
+        self.head.payload_len
+    }
+
+    /// When it ends.
+    pub fn expiry(&self) -> Expiry {
+        self.head.expiry
+    }
+
+    /// When it was stored.
+    pub fn created(&self) -> SystemTime {
+        UNIX_EPOCH + Duration::from_secs(u64::from(self.head.created_secs))
+    }
+
+    /// The TLS version as on the wire; 0 where the writer did not say.
+    pub fn protocol(&self) -> u16 {
+        self.head.protocol
+    }
+
+    /// Whose bytes they are; `None` for a library that this build does not know.
+    pub fn library(&self) -> Option<Library> {
+        self.head.library()
+    }
+
+    /// Whether the first resumption takes it.
+    pub fn is_single_use(&self) -> bool {
+        self.head.is_single_use()
+    }
+
+    /// The number of the process that stored it, see [`ProcessInfo::writer`](crate::ProcessInfo::writer).
+    pub fn writer(&self) -> u16 {
+        self.head.writer
+    }
+}

@@ -1,0 +1,123 @@
+//! Who else is there: liveness of a thread, identity of a process, of its PID namespace and of
+//! this boot. All from /proc and `kill(tid, 0)`.
+
+use std::fs::{self, File};
+use std::io::Read;
+use std::os::linux::fs::MetadataExt;
+
+use nix::errno::Errno;
+use nix::sys::signal::kill;
+use nix::unistd::Pid;
+
+/// Whether no thread of this ID is alive in our PID namespace. When in doubt it is alive.
+///
+/// A zombie still answers a signal: its state in /proc tells. Nothing is allocated.
+pub(crate) fn is_dead(tid: u32) -> bool {
+    let Ok(pid) = i32::try_from(tid) else { return true };
+    match kill(Pid::from_raw(pid), None) {
+        Err(Errno::ESRCH) => true,
+        _ => Stat::read(tid).is_some_and(|stat| matches!(stat.state, b'Z' | b'X' | b'x')),
+    }
+}
+
+/// Start time of a process in clock ticks since boot; 0 if it cannot be read.
+pub(crate) fn start_ticks(pid: u32) -> u64 {
+    Stat::read(pid).map_or(0, |stat| stat.start_ticks)
+}
+
+/// The first 16 bytes of this process's command, zero padded.
+pub(crate) fn own_command() -> [u8; 16] {
+    let mut command = [0; 16];
+    if let Ok(comm) = fs::read("/proc/self/comm") {
+        let comm = comm.trim_ascii_end();
+        let len = comm.len().min(command.len());
+        command[..len].copy_from_slice(&comm[..len]);
+    }
+    command
+}
+
+/// Inode of this process's PID namespace; 0 without /proc.
+pub(crate) fn pid_namespace() -> u64 {
+    fs::metadata("/proc/self/ns/pid").map_or(0, |meta| meta.st_ino())
+}
+
+/// The kernel's random ID of this boot; zeroes without /proc.
+pub(crate) fn boot_id() -> [u64; 2] {
+    let text = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    let digits: String = text.chars().filter(char::is_ascii_hexdigit).collect();
+    let half = |range| digits.get(range).and_then(|hex| u64::from_str_radix(hex, 16).ok());
+    [half(0..16).unwrap_or(0), half(16..32).unwrap_or(0)]
+}
+
+/// What `/proc/TID/stat` says of a thread.
+struct Stat {
+    state: u8,
+    start_ticks: u64,
+}
+
+impl Stat {
+    fn read(tid: u32) -> Option<Self> {
+        let mut path = [0; 24];
+        let mut buf = [0; 512];
+        let n = File::open(stat_path(tid, &mut path)?).ok()?.read(&mut buf).ok()?;
+        Self::parse(&buf[..n])
+    }
+
+    /// The command in the second field may hold anything, so the fields count from its last ')'.
+    fn parse(stat: &[u8]) -> Option<Self> {
+        let after_command = &stat[stat.iter().rposition(|&b| b == b')')? + 1..];
+        let mut fields = after_command.split(|&b| b == b' ').filter(|field| !field.is_empty());
+        let state = *fields.next()?.first()?;
+        let start_ticks = std::str::from_utf8(fields.nth(18)?).ok()?.parse().ok()?;
+        Some(Self { state, start_ticks })
+    }
+}
+
+/// `/proc/TID/stat`, written into `buf`.
+fn stat_path(tid: u32, buf: &mut [u8; 24]) -> Option<&str> {
+    use std::io::Write;
+    let mut rest = &mut buf[..];
+    write!(rest, "/proc/{tid}/stat").ok()?;
+    let unused = rest.len();
+    let len = buf.len() - unused;
+    std::str::from_utf8(&buf[..len]).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn own_thread_lives_and_has_a_start_time() {
+        let pid = std::process::id();
+        assert!(!is_dead(pid));
+        assert!(start_ticks(pid) > 0);
+    }
+
+    #[test]
+    fn an_unused_id_is_dead() {
+        assert!(is_dead(0x3fff_ffff));
+        assert!(is_dead(u32::MAX));
+    }
+
+    /// A zombie answers `kill(pid, 0)`: a lock whose owner nobody has reaped looked owned for
+    /// ever to a peer that asked no further.
+    #[test]
+    fn a_zombie_is_dead() {
+        let mut child = std::process::Command::new("true").spawn().expect("spawn");
+        let pid = child.id();
+        let dead = (0..500).any(|_| {
+            std::thread::sleep(std::time::Duration::from_millis(10));
+            is_dead(pid)
+        });
+        assert!(dead, "unreaped child {pid} counts as alive");
+        child.wait().expect("reap");
+    }
+
+    #[test]
+    fn a_command_with_spaces_and_parentheses_parses() {
+        let stat = b"42 (a) (b c) Z 1 1 1 0 -1 4 0 0 0 0 0 0 0 0 20 0 1 0 777 0";
+        let stat = Stat::parse(stat).expect("parses");
+        assert_eq!((stat.state, stat.start_ticks), (b'Z', 777));
+    }
+}

@@ -2,7 +2,6 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
-use crate::bucket::{Departures, Writer};
 use crate::geometry::Geometry;
 use crate::hash::{self, Place};
 use crate::layout::MemberLine;
@@ -13,6 +12,7 @@ use crate::robust::{self, Death, Journey, NotAcquired, Patience};
 use crate::segment::{BucketRef, Segment};
 use crate::session::SessionId;
 use crate::stats::Counter;
+use crate::writer::{Departures, Writer};
 
 /// A segment and this process's place in it.
 #[derive(Debug)]

@@ -7,20 +7,19 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use zeroize::Zeroizing;
-
 use crate::access::Access;
-use crate::bucket::{Departures, Entry, Found, Writer};
+use crate::bucket::Found;
 use crate::hook::{Event, EventKind, HookId, Hooks, Lookup, Origin, Removal, Stored};
 use crate::lookup::{self, Take, Want};
 use crate::members::{self, ProcessInfo};
-use crate::miss::{Busy, Inserted, Miss, Purged};
+use crate::miss::{Busy, Inserted, Miss};
 use crate::record::{self, Key};
 use crate::robust::Patience;
-use crate::segment::{BucketImage, BucketRef, Segment};
+use crate::secret::SecretBytes;
+use crate::segment::Segment;
 use crate::session::{Context, Expiry, Library, NewSession, Session, SessionId, now_secs};
-use crate::snapshot::{self, EntryInfo};
 use crate::stats::{Counter, Stats};
+use crate::writer::{Departures, Writer};
 
 /// A session cache that all attached processes share.
 ///
@@ -41,12 +40,12 @@ use crate::stats::{Counter, Stats};
 /// ```
 #[derive(Clone)]
 pub struct Cache {
-    inner: Arc<Inner>,
+    pub(crate) inner: Arc<Inner>,
     origin: Origin,
 }
 
-struct Inner {
-    access: Access,
+pub(crate) struct Inner {
+    pub(crate) access: Access,
     hooks: Hooks,
     path: Option<PathBuf>,
     memory_locked: bool,
@@ -245,56 +244,6 @@ impl Cache {
         removed
     }
 
-    /// Sessions stored, expired ones included until they are cleared away. Takes no lock.
-    pub fn len(&self) -> usize {
-        self.inner.access.buckets().map(|index| self.inner.access.segment.bucket(index).len()).sum()
-    }
-
-    /// Whether there is no session at all.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// Calls `f` with every session and its bytes, a consistent copy of one bucket at a time. Locks
-    /// only a bucket that a dead process left behind, to repair it. `f` may call the cache.
-    ///
-    /// Returns the number of buckets that could not be had before the deadline.
-    pub fn for_each(&self, mut f: impl FnMut(&EntryInfo, &[u8])) -> usize {
-        let access = &self.inner.access;
-        let image = BucketImage::new(access.geometry());
-        let busy = access.buckets().filter(|&index| {
-            let copied = snapshot::copy(access.segment.bucket(index), &image)
-                || access
-                    .with_bucket(index, |bucket| snapshot::copy_words(bucket, image.bucket()))
-                    .is_ok();
-            if copied {
-                snapshot::for_each_entry(&image, access.geometry(), &mut f);
-            }
-            !copied
-        });
-        busy.count()
-    }
-
-    /// Removes every session.
-    pub fn clear(&self) -> Purged {
-        self.purge(|_, _| Some(Removal::Removed))
-    }
-
-    /// Removes every session of a context: its certificate or policy has changed, say.
-    pub fn remove_context(&self, context: &Context) -> Purged {
-        self.purge(|bucket, entry| {
-            let key = record::load_key(bucket.records, entry.at, &entry.head);
-            (key.context == *context).then_some(Removal::Removed)
-        })
-    }
-
-    /// Removes every session whose lifetime is over. Not needed for correctness: an expired session
-    /// is never found, and gives way first.
-    pub fn sweep(&self) -> Purged {
-        let now = now_secs();
-        self.purge(|_, entry| entry.head.expiry.passed_at(now).then_some(Removal::Expired))
-    }
-
     /// Calls `hook` after everything that this process does to the cache, through any clone.
     pub fn hook(&self, hook: impl Fn(&Event<'_>) + Send + Sync + 'static) -> HookId {
         self.inner.hooks.add(Arc::new(hook))
@@ -364,7 +313,7 @@ impl Cache {
         let (now, place) = (now_secs(), access.locate(id));
         line.heartbeat(now);
         let mut departures = self.departures();
-        let mut record = Zeroizing::new(Vec::with_capacity(geometry.max_record_bytes()));
+        let mut record = SecretBytes::with_capacity(geometry.max_record_bytes());
         let copied = access.with_bucket(place.bucket, |bucket| {
             want.apply(bucket, geometry, (place, &key), now, (&mut record, &mut departures))
         });
@@ -392,46 +341,12 @@ impl Cache {
         session
     }
 
-    /// Walks over all buckets and removes what `reason_of` says.
-    fn purge(&self, reason_of: impl Fn(BucketRef<'_>, &Entry) -> Option<Removal>) -> Purged {
-        let access = &self.inner.access;
-        let mut purged = Purged::default();
-        for index in access.buckets() {
-            if access.segment.bucket(index).len() == 0 {
-                continue;
-            }
-            let mut departures = self.departures();
-            let removed = access.with_bucket(index, |bucket| {
-                let writer = Writer::begin(bucket, access.geometry());
-                let mut removed = 0;
-                for entry in bucket.entries() {
-                    if let Some(reason) = reason_of(bucket, &entry) {
-                        writer.remove(&entry, reason, &mut departures);
-                        removed += 1;
-                    }
-                }
-                writer.finish();
-                removed
-            });
-            match removed {
-                Ok(removed) => {
-                    purged.removed += removed;
-                    let by_caller = removed as u64 - departures.expired;
-                    access.line().add(Counter::Removed, by_caller);
-                }
-                Err(Busy) => purged.busy += 1,
-            }
-            self.settle(departures);
-        }
-        purged
-    }
-
-    fn departures(&self) -> Departures {
+    pub(crate) fn departures(&self) -> Departures {
         self.inner.access.departures(!self.inner.hooks.is_empty())
     }
 
     /// Counts and tells who had to go.
-    fn settle(&self, departures: Departures) {
+    pub(crate) fn settle(&self, departures: Departures) {
         let line = self.inner.access.line();
         line.add(Counter::Evicted, departures.evicted);
         line.add(Counter::Expired, departures.expired);

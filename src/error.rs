@@ -73,7 +73,10 @@ pub enum CreateError {
         path: PathBuf,
     },
     /// The file system cannot hold the segment.
-    #[error("cannot reserve {needed} bytes in {}: {free} of {total} bytes are free", path.display())]
+    #[error(
+        "cannot reserve {needed} bytes in {}: {free} of {total} bytes are free",
+        path.display()
+    )]
     NoSpace {
         /// The directory of the segment.
         path: PathBuf,
@@ -138,7 +141,7 @@ pub enum AttachError {
         name: String,
     },
     /// There is no such segment.
-    #[error("no segment {} (found: {})", path.display(), if existing.is_empty() { "none".into() } else { existing.join(", ") })]
+    #[error("no segment {} (found: {})", path.display(), list(existing))]
     NotFound {
         /// Where it was looked for.
         path: PathBuf,
@@ -146,7 +149,10 @@ pub enum AttachError {
         existing: Vec<String>,
     },
     /// The file cannot be opened by this user.
-    #[error("{}: permission denied (owner {owner}, mode {mode:04o}, you are {euid})", path.display())]
+    #[error(
+        "{}: permission denied (owner {owner}, mode {mode:04o}, you are {euid})",
+        path.display()
+    )]
     Permission {
         /// The file.
         path: PathBuf,
@@ -322,4 +328,8 @@ impl OpenError {
             Self::Create(error) => error.hint(),
         }
     }
+}
+
+fn list(names: &[String]) -> String {
+    if names.is_empty() { "none".into() } else { names.join(", ") }
 }

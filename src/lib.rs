@@ -1,31 +1,82 @@
 //! One TLS session cache for all worker processes on a Linux machine.
+//!
+//! A prefork server has one TLS context per worker. A client that returns reaches another worker
+//! than before in N - 1 of N cases, and pays for a full handshake. `shmtls` keeps the sessions in
+//! one shared memory segment, so every worker resumes every session, and a worker that is killed
+//! at any instruction leaves the cache whole.
+//!
+//! | to | look at |
+//! |---|---|
+//! | share sessions between OpenSSL workers | [`openssl::attach`], the one call |
+//! | make or find a segment | [`Options`] |
+//! | store and find sessions by hand | [`Cache`] |
+//! | be told of what happens | [`Cache::hook`], [`Event`] |
+//! | know why sessions are not found | [`Miss`], [`Stats`] |
+//! | look into a live segment from outside | [`Inspector`] |
+//! | know every byte | `shm-layout.md` in the repository |
+//!
+//! # How it works
+//!
+//! ```text
+//! handshake -> SessionId (1 to 32 bytes) -> keyed hash -> bucket and tag
+//!   -> bucket lock (its last owner died? repair this bucket) -> slot -> copy words -> unlock
+//!   -> counters of this process -> hooks of this process -> decode the private copy
+//! ```
+//!
+//! All that an operation touches lies in one bucket, and a dead process can have spoiled only the
+//! bucket that it held. Nobody waits for a lock longer than a deadline: then a lookup is a miss and
+//! a store is dropped, and both are counted.
+//!
+//! # Single use
+//!
+//! [`Cache::take`] gets and removes a session under one lock. Of any number of takers in any
+//! processes exactly one has it, whoever is killed when. That makes TLS 1.3 tickets single-use and
+//! 0-RTT replay-safe over all workers (RFC 8446, section 8.1).
+//!
+//! # Processes, threads, forks
+//!
+//! Everything is safe to call from any thread. A [`Cache`] made before `fork` may be used by parent
+//! and children. All processes that write must share one PID namespace, because the lock words hold
+//! thread IDs; an [`Inspector`] may be anywhere. Do not call the cache in a `vfork` child, and do
+//! not fork in a signal handler that interrupted a call.
+//!
+//! # Secrets
+//!
+//! Sessions are wiped from the segment whenever they leave it, and from private memory when a
+//! [`Session`] is dropped. They are in no log, error, `Debug` text or core dump. Processes that may
+//! write to the segment trust each other.
 #![cfg_attr(docsrs, feature(doc_cfg))]
+#![cfg_attr(not(feature = "openssl"), allow(rustdoc::broken_intra_doc_links))]
 
-mod access;
-mod backing;
-mod bucket;
-mod cache;
+// In the order of dependency: a module names only those before it (tests/tidy.rs).
 mod error;
-mod geometry;
-mod hash;
-mod hook;
-mod inspect;
 mod layout;
-mod lookup;
-mod members;
-mod miss;
-mod options;
-mod order;
-mod record;
-mod repair;
-mod robust;
-mod segment;
-mod session;
-mod snapshot;
-mod stats;
-mod sys;
 mod step;
 mod words;
+mod secret;
+mod session;
+mod geometry;
+mod hash;
+mod sys;
+mod robust;
+mod segment;
+mod stats;
+mod members;
+mod miss;
+mod hook;
+mod record;
+mod bucket;
+mod order;
+mod writer;
+mod repair;
+mod access;
+mod lookup;
+mod snapshot;
+mod inspect;
+mod backing;
+mod cache;
+mod walk;
+mod options;
 
 #[cfg(feature = "openssl")]
 pub mod openssl;
@@ -40,3 +91,8 @@ pub use options::Options;
 pub use session::{Context, Expiry, InvalidSessionId, Library, NewSession, Session, SessionId};
 pub use snapshot::EntryInfo;
 pub use stats::Stats;
+
+/// The README's code is compiled and run.
+#[cfg(all(doctest, feature = "openssl"))]
+#[doc = include_str!("../README.md")]
+mod readme {}

@@ -1,16 +1,16 @@
 //! One lookup, as it runs under the bucket's lock, and what comes of it.
 
-use zeroize::Zeroizing;
-
-use crate::bucket::{Departures, Found, Writer};
+use crate::bucket::Found;
 use crate::geometry::Geometry;
 use crate::hash::Place;
 use crate::hook::Removal;
 use crate::miss::Miss;
 use crate::record::{self, Head, Key, PAYLOAD_AT};
+use crate::secret::SecretBytes;
 use crate::segment::BucketRef;
 use crate::session::{Library, Session};
 use crate::stats::Counter;
+use crate::writer::{Departures, Writer};
 
 /// What a lookup wants.
 #[derive(Debug, Clone, Copy)]
@@ -90,7 +90,7 @@ impl Copied {
     /// The session in `record`, unless the record is not as its writer made it.
     pub(crate) fn into_session(
         self,
-        record: Zeroizing<Vec<u8>>,
+        record: SecretBytes,
         geometry: &Geometry,
         reader: u16,
     ) -> Result<Session, Miss> {

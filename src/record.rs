@@ -14,10 +14,9 @@
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
-use zeroize::Zeroizing;
-
 use crate::hash;
 use crate::layout::RECORD_HEAD_WORDS;
+use crate::secret::SecretBytes;
 use crate::session::{Context, Expiry, Library, NewSession, SessionId};
 use crate::words::{self, WORD, words_for};
 
@@ -49,7 +48,7 @@ const LIBRARY_MASK: u8 = 0b11;
 /// A record in private memory: whole words, ready to be copied. Wiped when dropped.
 pub(crate) struct Staged {
     pub(crate) head: Head,
-    pub(crate) bytes: Zeroizing<Vec<u8>>,
+    pub(crate) bytes: SecretBytes,
 }
 
 /// The record of `session`.
@@ -71,7 +70,7 @@ pub(crate) fn encode(
         created_secs: now_secs,
     };
     let len = head.words() * WORD;
-    let mut record = Zeroizing::new(Vec::with_capacity(len));
+    let mut record = SecretBytes::with_capacity(len);
     record.extend_from_slice(&[0; WORD]);
     record.extend_from_slice(&head.shape().to_ne_bytes());
     record.extend_from_slice(&head.times().to_ne_bytes());

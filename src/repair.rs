@@ -6,12 +6,13 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
-use crate::bucket::{Slot, Writer};
+use crate::bucket::Slot;
 use crate::hash::Checker;
 use crate::layout::RECORD_HEAD_WORDS;
 use crate::order::{Order, Place};
 use crate::step::kill_point;
 use crate::words::{self, WORD};
+use crate::writer::Writer;
 
 /// What a repair found.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -5,7 +5,8 @@ use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use xxhash_rust::xxh3::xxh3_128;
-use zeroize::Zeroizing;
+
+use crate::secret::SecretBytes;
 
 /// A TLS session ID: 1 to 32 bytes (RFC 5246, section 7.4.1.2).
 ///
@@ -256,7 +257,7 @@ impl fmt::Debug for NewSession<'_> {
 #[derive(Clone)]
 pub struct Session {
     /// The whole record; the payload begins at `payload_at`.
-    pub(crate) record: Zeroizing<Vec<u8>>,
+    pub(crate) record: SecretBytes,
     pub(crate) payload_at: usize,
     pub(crate) payload_len: usize,
     pub(crate) expiry: Expiry,

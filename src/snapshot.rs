@@ -6,11 +6,11 @@ use std::time::SystemTime;
 use std::time::{Duration, UNIX_EPOCH};
 
 use crossbeam_utils::Backoff;
-use zeroize::Zeroizing;
 
 use crate::bucket::Entry;
 use crate::geometry::Geometry;
 use crate::record::{self, Key, PAYLOAD_AT};
+use crate::secret::SecretBytes;
 use crate::segment::{BucketImage, BucketRef};
 use crate::session::{Context, Expiry, Library, SessionId};
 
@@ -49,7 +49,7 @@ pub(crate) fn for_each_entry(
     mut f: impl FnMut(&EntryInfo, &[u8]),
 ) -> usize {
     let bucket = image.bucket();
-    let mut bytes = Zeroizing::new(Vec::with_capacity(geometry.max_record_bytes()));
+    let mut bytes = SecretBytes::with_capacity(geometry.max_record_bytes());
     let mut damaged = 0;
     for entry in bucket.entries() {
         bytes.clear();

@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use super::*;
+use crate::bucket::Found;
 use crate::geometry::{Plan, Size};
 use crate::segment::BucketImage;
 use crate::session::{Context, Expiry, NewSession, SessionId};

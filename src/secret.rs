@@ -1,0 +1,48 @@
+//! Private memory for session bytes: wiped before it is given back.
+
+use std::ops::{Deref, DerefMut};
+
+use zeroize::optimization_barrier;
+
+/// Bytes that are wiped when dropped: those in use, not the whole capacity, which for a lookup's
+/// buffer is fifty times as much. So they must never be cut short or outgrow their capacity.
+#[derive(Clone)]
+pub(crate) struct SecretBytes(Vec<u8>);
+
+impl SecretBytes {
+    pub(crate) fn with_capacity(bytes: usize) -> Self {
+        Self(Vec::with_capacity(bytes))
+    }
+
+    /// Wipes what is there and starts anew in the same memory.
+    pub(crate) fn clear(&mut self) {
+        self.wipe();
+        self.0.clear();
+    }
+
+    fn wipe(&mut self) {
+        self.0.fill(0);
+        // Without this the compiler may leave out stores to memory that is freed next.
+        optimization_barrier(self.0.as_slice());
+    }
+}
+
+impl Deref for SecretBytes {
+    type Target = Vec<u8>;
+
+    fn deref(&self) -> &Vec<u8> {
+        &self.0
+    }
+}
+
+impl DerefMut for SecretBytes {
+    fn deref_mut(&mut self) -> &mut Vec<u8> {
+        &mut self.0
+    }
+}
+
+impl Drop for SecretBytes {
+    fn drop(&mut self) {
+        self.wipe();
+    }
+}

@@ -1,0 +1,233 @@
+//! What is changed inside one bucket, under its lock: insert, take, remove, make room.
+//!
+//! All changes run in an order in which a death after any store leaves every other record right:
+//!
+//! * a record is written into free space before its slot is;
+//! * a slot is cleared before its record is copied out (take) or wiped;
+//! * a record is moved under a journal, with which a repair can finish the move.
+
+use std::cmp::Ordering;
+use std::sync::atomic::Ordering::{Relaxed, Release};
+use std::sync::atomic::fence;
+
+use crate::bucket::{Entry, Slot};
+use crate::geometry::Geometry;
+use crate::hook::Removal;
+use crate::order::{Order, Place};
+use crate::record::{self, Key, Staged};
+use crate::segment::BucketRef;
+use crate::step::{kill_point, word_done};
+use crate::words;
+
+/// A bucket being changed: its generation is odd until [`finish`](Self::finish). A writer that
+/// dies or panics before leaves it odd, and whoever locks the bucket next repairs it.
+pub(crate) struct Writer<'a> {
+    pub(crate) bucket: BucketRef<'a>,
+    pub(crate) geometry: &'a Geometry,
+}
+
+/// Who had to leave a bucket, for the counters and the hooks.
+#[derive(Debug, Default)]
+pub(crate) struct Departures {
+    pub(crate) expired: u64,
+    pub(crate) evicted: u64,
+    /// The keys, where somebody wants to be told. The room was reserved before the lock was taken.
+    pub(crate) told: Option<Vec<(Key, Removal)>>,
+}
+
+impl Departures {
+    /// `with_keys`: a hook is waiting.
+    pub(crate) fn new(with_keys: bool, geometry: &Geometry) -> Self {
+        let told = with_keys.then(|| Vec::with_capacity(geometry.bucket_slots as usize + 1));
+        Self { told, ..Self::default() }
+    }
+
+    fn note(&mut self, bucket: BucketRef<'_>, entry: &Entry, reason: Removal) {
+        match reason {
+            Removal::Expired => self.expired += 1,
+            Removal::Evicted => self.evicted += 1,
+            Removal::Removed | Removal::Taken | Removal::Replaced => {}
+        }
+        if let Some(told) = self.told.as_mut().filter(|told| told.len() < told.capacity()) {
+            told.push((record::load_key(bucket.records, entry.at, &entry.head), reason));
+        }
+    }
+}
+
+impl<'a> Writer<'a> {
+    /// Begins to change a bucket whose lock is held.
+    pub(crate) fn begin(bucket: BucketRef<'a>, geometry: &'a Geometry) -> Self {
+        let generation = &bucket.header.generation;
+        generation.store(generation.load(Relaxed) | 1, Relaxed);
+        // A reader that sees one of our stores sees the odd generation too.
+        fence(Release);
+        Self { bucket, geometry }
+    }
+
+    /// The bucket is consistent again.
+    pub(crate) fn finish(self) {
+        let generation = &self.bucket.header.generation;
+        generation.store((generation.load(Relaxed) | 1).wrapping_add(1), Release);
+    }
+
+    /// Stores a record whose key is not there. Evicts what has to go.
+    pub(crate) fn insert(&self, staged: &Staged, tag: u8, now: u32, departures: &mut Departures) {
+        let words = staged.head.words();
+        let (free_slot, end) = match (self.free_slot(), self.end()) {
+            (Some(slot), end) if end + words <= self.bucket.records.len() => (slot, end),
+            _ => self.make_room(words, now, departures),
+        };
+        words::store(&self.bucket.records[end..end + words], &staged.bytes);
+        self.set_end(end + words);
+        self.set_slot(free_slot, Slot::new(end, tag, self.geometry.use_tick(now)));
+    }
+
+    /// Takes an entry's slot away, then wipes its bytes.
+    pub(crate) fn remove(&self, entry: &Entry, reason: Removal, departures: &mut Departures) {
+        departures.note(self.bucket, entry, reason);
+        self.set_slot(entry.slot, Slot::EMPTY);
+        self.wipe(entry);
+    }
+
+    /// Takes an entry's slot away, then copies its record out, then wipes it. A death in between
+    /// loses the session; no death lets two callers have it.
+    pub(crate) fn take(&self, entry: &Entry, bytes: &mut Vec<u8>, departures: &mut Departures) {
+        departures.note(self.bucket, entry, Removal::Taken);
+        self.set_slot(entry.slot, Slot::EMPTY);
+        self.bucket.copy_out(entry, bytes);
+        self.wipe(entry);
+    }
+
+    fn wipe(&self, entry: &Entry) {
+        let end = entry.at + entry.head.words();
+        words::wipe(&self.bucket.records[entry.at..end]);
+        if self.end() == end {
+            self.set_end(entry.at);
+        }
+    }
+
+    /// Makes room for a record of `words`: drops what has expired, then what was not used for
+    /// longest, and packs the rest. Returns a free slot and the first free word.
+    fn make_room(&self, words: usize, now: u32, departures: &mut Departures) -> (usize, usize) {
+        let mut order = Order::of(self.bucket);
+        order.retain(|place| {
+            let expired = place.expiry.passed_at(now);
+            if expired {
+                self.remove_at(place, Removal::Expired, departures);
+            }
+            !expired
+        });
+        let tick = self.geometry.use_tick(now);
+        while order.words() + words > self.bucket.records.len() || self.free_slot().is_none() {
+            let Some(victim) = order.remove_least_recent(tick) else { break };
+            self.remove_at(&victim, Removal::Evicted, departures);
+        }
+        let end = self.squeeze(&order);
+        // Without a free slot here the slots hold what no writer wrote: the first is overwritten.
+        (self.free_slot().unwrap_or(0), end)
+    }
+
+    fn remove_at(&self, place: &Place, reason: Removal, departures: &mut Departures) {
+        let slot = usize::from(place.slot);
+        if let Some(entry) = self.bucket.entry(slot, self.bucket.slot(slot)) {
+            self.remove(&entry, reason, departures);
+        }
+    }
+
+    /// Packs the records of `order` from the bucket's start; returns the first free word.
+    fn squeeze(&self, order: &Order) -> usize {
+        let mut end = 0;
+        for place in order.places() {
+            let (from, words) = (usize::from(place.at), usize::from(place.words));
+            match from.cmp(&end) {
+                Ordering::Equal => {}
+                Ordering::Greater => self.move_record(place.slot.into(), from, end, words),
+                // Two records in one place: no writer did that.
+                Ordering::Less => {
+                    self.set_slot(place.slot.into(), Slot::EMPTY);
+                    continue;
+                }
+            }
+            end += words;
+        }
+        words::wipe(&self.bucket.records[end..self.end().max(end)]);
+        self.set_end(end);
+        end
+    }
+
+    /// Moves a record towards the bucket's start.
+    fn move_record(&self, slot: usize, from: usize, to: usize, words: usize) {
+        if from - to >= words {
+            // No overlap: until the slot changes, the old place is whole.
+            self.copy_words(from, to, words);
+            self.set_slot(slot, self.bucket.slot(slot).moved_to(to));
+        } else {
+            let header = self.bucket.header;
+            header.move_from.store(from as u32, Relaxed);
+            header.move_to.store(to as u32, Relaxed);
+            header.move_words.store(words as u32, Relaxed);
+            header.move_done.store(0, Relaxed);
+            kill_point();
+            header.move_slot.store(slot as u32 + 1, Relaxed);
+            kill_point();
+            self.finish_move(slot, from, to, words, 0);
+        }
+    }
+
+    /// Goes on with a move over overlapping places, `done` words of which are there.
+    ///
+    /// It copies pieces as long as the distance of the two places: a piece overwrites only what
+    /// the pieces before it have copied, so any piece can be copied again until the next begins.
+    pub(crate) fn finish_move(
+        &self,
+        slot: usize,
+        from: usize,
+        to: usize,
+        words: usize,
+        done: usize,
+    ) {
+        let header = self.bucket.header;
+        let mut done = done;
+        while done < words {
+            let piece = (from - to).min(words - done);
+            self.copy_words(from + done, to + done, piece);
+            done += piece;
+            kill_point();
+            header.move_done.store(done as u32, Relaxed);
+            kill_point();
+        }
+        self.set_slot(slot, self.bucket.slot(slot).moved_to(to));
+        header.move_slot.store(0, Relaxed);
+        kill_point();
+    }
+
+    fn copy_words(&self, from: usize, to: usize, words: usize) {
+        let records = self.bucket.records;
+        for (target, source) in records[to..to + words].iter().zip(&records[from..from + words]) {
+            target.store(source.load(Relaxed), Relaxed);
+            word_done();
+        }
+    }
+
+    fn free_slot(&self) -> Option<usize> {
+        self.bucket.slots.iter().position(|slot| slot.load(Relaxed) == Slot::EMPTY.word())
+    }
+
+    pub(crate) fn set_slot(&self, index: usize, slot: Slot) {
+        kill_point();
+        self.bucket.slots[index].store(slot.word(), Relaxed);
+        kill_point();
+    }
+
+    /// First word behind the last record, kept inside the bucket whatever is stored.
+    fn end(&self) -> usize {
+        (self.bucket.header.records_end.load(Relaxed) as usize).min(self.bucket.records.len())
+    }
+
+    pub(crate) fn set_end(&self, end: usize) {
+        self.bucket.header.records_end.store(end as u32, Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests;

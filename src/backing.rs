@@ -13,7 +13,7 @@ use nix::unistd::geteuid;
 
 use crate::error::{AttachError, CreateError};
 use crate::geometry::{Geometry, HeaderBytes, Plan};
-use crate::layout::{Header, MAGIC};
+use crate::layout::{HEADER_FIELDS_BYTES, MAGIC};
 use crate::segment::Segment;
 use crate::sys::file::{self, FileSystem};
 use crate::sys::process;
@@ -151,7 +151,7 @@ fn check_file(file: &File, place: &Path, trust: Trust) -> Result<u64, AttachErro
 
 /// A private copy of the header; the inner error if the file is too short to have one.
 fn read_header(file: &File, len: u64) -> io::Result<Result<HeaderBytes, AttachError>> {
-    let mut bytes = [0; size_of::<Header>()];
+    let mut bytes = [0; HEADER_FIELDS_BYTES];
     let have = bytes.len().min(usize::try_from(len).unwrap_or(usize::MAX));
     file.read_exact_at(&mut bytes[..have], 0)?;
     let magic = *bytes.first_chunk().expect("a header has a magic");

@@ -10,6 +10,7 @@ use std::time::Duration;
 use crate::access::Access;
 use crate::bucket::Found;
 use crate::hook::{Event, EventKind, HookId, Hooks, Lookup, Origin, Removal, Stored};
+use crate::keys::{KeySlot, TicketKeys};
 use crate::lookup::{self, Take, Want};
 use crate::members::{self, ProcessInfo};
 use crate::miss::{Busy, Inserted, Miss};
@@ -46,6 +47,7 @@ pub struct Cache {
 
 pub(crate) struct Inner {
     pub(crate) access: Access,
+    keys: KeySlot,
     hooks: Hooks,
     path: Option<PathBuf>,
     memory_locked: bool,
@@ -55,7 +57,7 @@ impl Cache {
     pub(crate) fn new(segment: Segment, patience: Patience, memory_locked: bool) -> Self {
         let access = Access::new(segment, patience);
         access.line().heartbeat(now_secs());
-        let inner = Inner { access, hooks: Hooks::new(), path: None, memory_locked };
+        let inner = Inner { access, keys: KeySlot::default(), hooks: Hooks::new(), path: None, memory_locked };
         Self { inner: Arc::new(inner), origin: Origin::Api }
     }
 
@@ -264,6 +266,11 @@ impl Cache {
         if let Some(counter) = lookup::counter_of(miss) {
             line.count(counter);
         }
+    }
+
+    /// The ticket keys that all processes share.
+    pub fn keys(&self) -> TicketKeys<'_> {
+        TicketKeys::new(&self.inner.access, &self.inner.keys)
     }
 
     /// Sum of the counters of all processes that ever attached.

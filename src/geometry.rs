@@ -9,11 +9,12 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::error::{AttachError, OptionsError};
 use crate::layout::{
-    BucketHeader, FINGERPRINT, Header, LAYOUT_VERSION, MAGIC, MemberLine, PAGE, RECORD_HEAD_WORDS,
+    BucketHeader, FINGERPRINT, HEADER_FIELDS_BYTES, Header, LAYOUT_VERSION, MAGIC, MemberLine, PAGE, RECORD_HEAD_WORDS,
     STATE_READY,
 };
 use crate::words::{WORD, words_for};
 
+const HEADER_BYTES: u64 = size_of::<Header>() as u64;
 /// Slots of a bucket per 16 KiB: the smallest sessions fill the bytes before the slots.
 const SLOTS_PER_UNIT: u32 = 96;
 /// The smallest bucket: large enough that half a record lost to rounding is a few percent.
@@ -97,7 +98,7 @@ impl Geometry {
         let bucket_count = (bytes - buckets_offset) / u64::from(bucket_bytes);
         Ok(Self {
             total_bytes: buckets_offset + bucket_count * u64::from(bucket_bytes),
-            members_offset: PAGE,
+            members_offset: HEADER_BYTES,
             member_count: plan.members,
             buckets_offset,
             bucket_count,
@@ -178,7 +179,7 @@ impl Geometry {
 }
 
 /// A private copy of a header, not yet believed.
-pub(crate) struct HeaderBytes(pub(crate) [u8; size_of::<Header>()]);
+pub(crate) struct HeaderBytes(pub(crate) [u8; HEADER_FIELDS_BYTES]);
 
 impl HeaderBytes {
     /// Magic, version, fingerprint and state, in the order in which they make sense.
@@ -262,7 +263,7 @@ impl HeaderBytes {
 const RESERVED: [(&str, Range<usize>); 3] = [
     ("reserved_check", offset_of!(Header, reserved_check)..offset_of!(Header, members_lock)),
     ("reserved_members", offset_of!(Header, reserved_members)..offset_of!(Header, retired)),
-    ("reserved", offset_of!(Header, reserved)..size_of::<Header>()),
+    ("reserved", offset_of!(Header, reserved)..offset_of!(Header, keys)),
 ];
 
 /// A free choice in the header that no option allows.
@@ -305,7 +306,7 @@ const fn records_offset(slots: u32) -> usize {
 }
 
 fn buckets_offset(members: u32) -> u64 {
-    PAGE + (u64::from(members) * size_of::<MemberLine>() as u64).next_multiple_of(PAGE)
+    HEADER_BYTES + (u64::from(members) * size_of::<MemberLine>() as u64).next_multiple_of(PAGE)
 }
 
 /// 128 ticks to a lifetime: the 8-bit difference of two ticks never wraps for a live session.
@@ -314,7 +315,7 @@ fn use_tick_secs(lifetime_secs: u32) -> u32 {
 }
 
 const _: () = {
-    assert!(size_of::<Header>() as u64 == PAGE);
+    assert!(HEADER_BYTES.is_multiple_of(PAGE));
     assert!(MAX_SESSION_RANGE.1 as usize <= u16::MAX as usize);
     assert!(BUCKET_MAX as usize / WORD <= u16::MAX as usize);
     assert!(SLOTS_MAX < u16::MAX as usize);

@@ -1,5 +1,7 @@
 //! Looking into a live segment from outside: no lock is taken and nothing is written.
 
+use crate::keyring;
+use crate::keys::{self, KeyStatus};
 use crate::members::{self, ProcessInfo};
 use crate::segment::{BucketImage, Segment};
 use crate::snapshot::{self, EntryInfo};
@@ -26,6 +28,13 @@ impl Inspector {
     /// Sum of the counters of all processes that ever attached.
     pub fn stats(&self) -> Stats {
         members::totals(&self.segment)
+    }
+
+    /// What the ring of ticket keys holds: never key material. `None` before there are any.
+    pub fn keys(&self) -> Option<KeyStatus> {
+        let region = &self.segment.header().keys;
+        let ring = keyring::read_only(region, self.segment.geometry().seed).ok()??;
+        Some(keys::status(&ring))
     }
 
     /// The processes in the table, dead ones included until somebody needs their line.

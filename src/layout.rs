@@ -47,8 +47,8 @@ macro_rules! shared {
 }
 
 shared! {
-    /// The first page. Everything up to `check` is written once, before the segment can be found.
-    Header: 4096, align 64 {
+    /// The first pages. Everything up to `check` is written once, before the segment can be found.
+    Header: 16384, align 64 {
         /// [`MAGIC`].
         0 magic: AtomicU64,
         /// [`LAYOUT_VERSION`].
@@ -87,6 +87,21 @@ shared! {
         200 reserved_members: [AtomicU64; 7],
         256 retired: Retired,
         1216 reserved: [AtomicU64; 360],
+        4096 keys: KeyRegion,
+    }
+}
+
+shared! {
+    /// The ring of ticket keys, see src/keyring.rs.
+    KeyRegion: 12288, align 64 {
+        /// Counts updates; bit 0 picks the copy that counts. 0: there are no keys.
+        0 epoch: AtomicU64,
+        /// Robust lock of those who change the ring.
+        8 lock: AtomicU32,
+        12 reserved_lock: AtomicU32,
+        16 reserved_epoch: [AtomicU64; 14],
+        128 copies: [[AtomicU64; KEY_COPY_WORDS]; 2],
+        8576 reserved: [AtomicU64; 464],
     }
 }
 
@@ -115,7 +130,9 @@ shared! {
         24 heartbeat_unix_secs: AtomicU64,
         /// The command's first 16 bytes, zero padded.
         32 command: [AtomicU64; 2],
-        48 reserved: [AtomicU64; 2],
+        /// Epoch of the ticket keys that the process uses.
+        48 key_epoch: AtomicU64,
+        56 reserved: AtomicU64,
         64 counters: [AtomicU64; COUNTERS],
     }
 }
@@ -154,6 +171,10 @@ pub(crate) const STATE_READY: u32 = 0x5245_4459;
 pub(crate) const COUNTERS: usize = 56;
 /// Words of a record before its payload: check, shape, times, context (2), ID (4).
 pub(crate) const RECORD_HEAD_WORDS: usize = 9;
+/// Words of one copy of the ticket keys: 16 of head and 16 for each of 32 keys.
+pub(crate) const KEY_COPY_WORDS: usize = 528;
+/// Bytes of a header before its ring of keys: all that is read to attach.
+pub(crate) const HEADER_FIELDS_BYTES: usize = offset_of!(Header, keys);
 /// Bytes of a page, the unit of the segment's parts.
 pub(crate) const PAGE: u64 = 4096;
 
@@ -163,6 +184,7 @@ pub(crate) const PAGE: u64 = 4096;
 pub(crate) const FINGERPRINT: u64 = {
     let mut hash = 0xcbf2_9ce4_8422_2325;
     hash = fold_fields(hash, Header::FIELDS);
+    hash = fold_fields(hash, KeyRegion::FIELDS);
     hash = fold_fields(hash, Retired::FIELDS);
     hash = fold_fields(hash, MemberLine::FIELDS);
     hash = fold_fields(hash, BucketHeader::FIELDS);

@@ -71,12 +71,17 @@ mod writer;
 mod repair;
 mod access;
 mod lookup;
+mod ticket_key;
+mod key_file;
+mod keyring;
+mod keys;
 mod snapshot;
 mod inspect;
 mod backing;
 mod cache;
 mod walk;
 mod options;
+mod rotation;
 
 #[cfg(feature = "openssl")]
 pub mod openssl;
@@ -85,12 +90,17 @@ pub use cache::Cache;
 pub use error::{AttachError, CreateError, OpenError, OptionsError};
 pub use hook::{Event, EventKind, HookId, Lookup, Origin, Removal, Stored};
 pub use inspect::Inspector;
+pub use key_file::{KeyFiles, KeyFormat, UnknownKeyFormat};
+pub use keyring::KeySource;
+pub use keys::{KeyInfo, KeyStatus, KeyWarning, Published, TicketKeys};
 pub use members::ProcessInfo;
 pub use miss::{Busy, Inserted, Miss, Purged};
 pub use options::Options;
+pub use rotation::{Rotation, Rotator};
 pub use session::{Context, Expiry, InvalidSessionId, Library, NewSession, Session, SessionId};
 pub use snapshot::EntryInfo;
 pub use stats::Stats;
+pub use ticket_key::{KeyError, KeyFingerprint, KeyRole, MAX_KEYS, TicketCipher, TicketKey};
 
 /// The README's code is compiled and run.
 #[cfg(all(doctest, feature = "openssl"))]

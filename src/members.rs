@@ -94,7 +94,8 @@ fn empty_line() -> MemberLine {
         attached_unix_secs: 0.into(),
         heartbeat_unix_secs: 0.into(),
         command: [const { AtomicU64::new(0) }; 2],
-        reserved: [const { AtomicU64::new(0) }; 2],
+        key_epoch: 0.into(),
+        reserved: 0.into(),
         counters: [const { AtomicU64::new(0) }; COUNTERS],
     }
 }
@@ -146,6 +147,7 @@ pub struct ProcessInfo {
     attached_secs: u64,
     heartbeat_secs: u64,
     command: String,
+    key_epoch: u64,
     stats: Stats,
 }
 
@@ -173,6 +175,11 @@ impl ProcessInfo {
     /// When it last used the cache, to the second.
     pub fn last_seen(&self) -> SystemTime {
         UNIX_EPOCH + Duration::from_secs(self.heartbeat_secs)
+    }
+
+    /// The epoch of the ticket keys that it used last; 0 if it has used none.
+    pub fn key_epoch(&self) -> u64 {
+        self.key_epoch
     }
 
     /// What it counted.
@@ -233,6 +240,7 @@ fn info(line: &MemberLine) -> Option<ProcessInfo> {
         attached_secs: line.attached_unix_secs.load(Relaxed),
         heartbeat_secs: line.heartbeat_unix_secs.load(Relaxed),
         command: String::from_utf8_lossy(command).into_owned(),
+        key_epoch: line.key_epoch.load(Relaxed),
         stats: Stats::from_counters(|counter| line.counters[counter as usize].load(Relaxed)),
     })
 }
@@ -257,6 +265,7 @@ fn claim(segment: &Segment) -> Option<usize> {
     let line = &lines[index];
     line.member.store(segment.header().next_member.fetch_add(1, Relaxed), Relaxed);
     line.start_ticks.store(start_ticks, Relaxed);
+    line.key_epoch.store(0, Relaxed);
     line.attached_unix_secs.store(now_secs().into(), Relaxed);
     for (word, bytes) in line.command.iter().zip(command.as_chunks().0) {
         word.store(u64::from_ne_bytes(*bytes), Relaxed);

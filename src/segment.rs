@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64};
 
 use crate::geometry::{Geometry, HeaderBytes};
 use crate::layout::{
-    BucketHeader, FINGERPRINT, Header, LAYOUT_VERSION, MAGIC, MemberLine, STATE_READY,
+    BucketHeader, FINGERPRINT, HEADER_FIELDS_BYTES, Header, LAYOUT_VERSION, MAGIC, MemberLine, STATE_READY,
 };
 use crate::session::now_secs;
 use crate::sys::map::Mapping;
@@ -119,8 +119,8 @@ impl Segment {
         let words = self.map.as_ptr().cast::<AtomicU64>();
         // SAFETY: the header is made of aligned atomics of 4 and 8 bytes, and nobody else knows
         // the segment yet, so reading them as words of 8 races with nothing.
-        let words = unsafe { slice::from_raw_parts(words, size_of::<Header>() / WORD) };
-        let mut bytes = [0; size_of::<Header>()];
+        let words = unsafe { slice::from_raw_parts(words, HEADER_FIELDS_BYTES / WORD) };
+        let mut bytes = [0; HEADER_FIELDS_BYTES];
         for (chunk, word) in bytes.chunks_exact_mut(WORD).zip(words) {
             chunk.copy_from_slice(&word.load(Relaxed).to_ne_bytes());
         }

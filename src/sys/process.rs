@@ -7,6 +7,7 @@ use std::os::linux::fs::MetadataExt;
 
 use nix::errno::Errno;
 use nix::sys::signal::kill;
+use nix::time::{ClockId, clock_gettime};
 use nix::unistd::Pid;
 
 /// Whether no thread of this ID is alive in our PID namespace. When in doubt it is alive.
@@ -47,6 +48,13 @@ pub(crate) fn boot_id() -> [u64; 2] {
     let digits: String = text.chars().filter(char::is_ascii_hexdigit).collect();
     let half = |range| digits.get(range).and_then(|hex| u64::from_str_radix(hex, 16).ok());
     [half(0..16).unwrap_or(0), half(16..32).unwrap_or(0)]
+}
+
+/// Milliseconds since boot, suspended time included: a clock that nobody sets.
+pub(crate) fn uptime_ms() -> u64 {
+    clock_gettime(ClockId::CLOCK_BOOTTIME).map_or(0, |time| {
+        time.tv_sec().unsigned_abs() * 1000 + time.tv_nsec().unsigned_abs() / 1_000_000
+    })
 }
 
 /// What `/proc/TID/stat` says of a thread.

@@ -1,0 +1,168 @@
+//! Automatic rotation of the ticket keys: any number of processes take part, and of each round
+//! exactly one makes the key.
+//!
+//! There is no leader to lose. When a rotation is due, every participant tries; the ring's lock and
+//! epoch let one through, and the others find that the ring is younger than the interval. A
+//! participant that dies is simply not there next time. Due is a matter of uptime, not of the
+//! wall clock, which may jump.
+
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use crate::cache::Cache;
+use crate::keyring::{KeySource, Ring};
+use crate::keys::{Published, TicketKeys};
+use crate::session::{Expiry, now_secs};
+use crate::sys::process::uptime_ms;
+use crate::ticket_key::{KeyError, MAX_KEYS, TicketKey};
+
+/// How ticket keys are rotated.
+///
+/// ```
+/// use std::time::Duration;
+/// use shmtls::{Options, Rotation};
+///
+/// let cache = Options::new().size(1 << 20).create_memfd()?;
+/// let rotation = Rotation::every(Duration::from_secs(12 * 3600));
+/// let first = cache.keys().rotate_if_due(&rotation)?.expect("there were no keys");
+/// assert_eq!((first.epoch, cache.keys().rotate_if_due(&rotation)?), (1, None));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone, Copy)]
+pub struct Rotation {
+    interval: Duration,
+    activation_delay: Duration,
+    ticket_lifetime: Duration,
+}
+
+impl Rotation {
+    /// A new key every `interval`, at least 100 ms. It is published a minute (or half the
+    /// interval, if that is less) before anybody encrypts with it, and decrypts for an hour after
+    /// the next one has taken over.
+    ///
+    /// RFC 9325, section 3.4, asks for keys to be changed "regularly"; HAProxy's manual says every
+    /// 12 hours. The shorter, the less a stolen key opens.
+    pub fn every(interval: Duration) -> Self {
+        let interval = interval.max(Duration::from_millis(100));
+        Self {
+            interval,
+            activation_delay: Duration::from_secs(60).min(interval / 2),
+            ticket_lifetime: Duration::from_secs(3600),
+        }
+    }
+
+    /// How long before its first use a key is published: so long may a process take to hear of
+    /// it. A minute by default.
+    pub fn activation_delay(self, delay: Duration) -> Self {
+        Self { activation_delay: delay, ..self }
+    }
+
+    /// How long tickets live: so long a key decrypts after it has stopped to encrypt. Should be
+    /// the lifetime that the TLS contexts give to sessions; seven days at the most (RFC 8446,
+    /// section 4.6.1). An hour by default, as [`Options::lifetime`](crate::Options::lifetime) is.
+    pub fn ticket_lifetime(self, lifetime: Duration) -> Self {
+        Self { ticket_lifetime: lifetime, ..self }
+    }
+
+    /// How long until `ring` is to be rotated; zero if it is due.
+    fn due_in(&self, ring: Option<&Ring>) -> Duration {
+        let Some(ring) = ring else { return Duration::ZERO };
+        let age = Duration::from_millis(uptime_ms().saturating_sub(ring.published_uptime_ms));
+        self.interval.saturating_sub(age)
+    }
+
+    /// The keys after `ring`: a new one in front, those before it with an end.
+    fn next_keys(&self, ring: Option<&Ring>) -> Result<Vec<TicketKey>, KeyError> {
+        let now = now_secs();
+        let new = TicketKey::random()?;
+        let Some(ring) = ring else { return Ok(vec![new]) };
+        let starts = Expiry::after(self.activation_delay);
+        let ends = Expiry::after(self.activation_delay + self.ticket_lifetime + ROUNDING);
+        let mut keys = vec![new.not_before(starts)];
+        for key in ring.keys.keys().iter().filter(|key| !key.not_after.passed_at(now)) {
+            let ends = key.not_after.min(ends);
+            keys.push(key.clone().not_after(ends));
+        }
+        // More keys than fit: the oldest go, and the caller is warned of it.
+        keys.truncate(MAX_KEYS);
+        Ok(keys)
+    }
+}
+
+impl TicketKeys<'_> {
+    /// Rotates the keys if the ring is as old as the interval, and nobody else does it first.
+    ///
+    /// # Errors
+    ///
+    /// [`KeyError`]; the ring stays as it was.
+    pub fn rotate_if_due(&self, rotation: &Rotation) -> Result<Option<Published>, KeyError> {
+        let ring = self.current();
+        if !rotation.due_in(ring.as_deref()).is_zero() {
+            return Ok(None);
+        }
+        let epoch = ring.as_deref().map_or(0, |ring| ring.epoch);
+        let keys = rotation.next_keys(ring.as_deref())?;
+        match self.publish_over(epoch, keys, KeySource::Rotation) {
+            Ok(published) => Ok(Some(published)),
+            Err(KeyError::Stale { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// A process's part in the rotation: a thread, until it is dropped. A forked child has none.
+#[derive(Debug)]
+#[must_use = "rotation stops when this is dropped"]
+pub struct Rotator {
+    /// Who started the thread.
+    pid: u32,
+    stop: Option<mpsc::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Cache {
+    /// Takes part in the rotation of the ticket keys. Call it in every worker, after the fork: as
+    /// long as one of them lives the keys are rotated on time, also when no handshake comes.
+    ///
+    /// # Errors
+    ///
+    /// That of the first rotation, which is made before this returns if there are no keys yet.
+    pub fn rotate_keys(&self, rotation: Rotation) -> Result<Rotator, KeyError> {
+        self.keys().rotate_if_due(&rotation)?;
+        let (stop, stopped) = mpsc::channel();
+        let cache = self.clone();
+        let thread = thread::Builder::new().name("shmtls-rotate".into()).spawn(move || {
+            loop {
+                let due = rotation.due_in(cache.keys().current().as_deref());
+                let wait = due.clamp(MIN_WAIT, MAX_WAIT);
+                if stopped.recv_timeout(wait) != Err(RecvTimeoutError::Timeout) {
+                    return;
+                }
+                // What fails now is tried again at the next look.
+                let _ = cache.keys().rotate_if_due(&rotation);
+            }
+        });
+        let thread = thread.map_err(KeyError::Thread)?;
+        Ok(Rotator { pid: std::process::id(), stop: Some(stop), thread: Some(thread) })
+    }
+}
+
+impl Drop for Rotator {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take() {
+            // In a forked child there is no such thread, and joining it would wait for ever.
+            if self.pid == std::process::id() {
+                let _ = thread.join();
+            }
+        }
+    }
+}
+
+/// Times are whole seconds, so a ticket can be issued almost a second after `starts`, and die
+/// almost a second later than `ends`.
+const ROUNDING: Duration = Duration::from_secs(2);
+/// Between two looks at the ring: others may have changed it.
+const MAX_WAIT: Duration = Duration::from_secs(1);
+const MIN_WAIT: Duration = Duration::from_millis(10);

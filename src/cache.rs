@@ -198,7 +198,7 @@ impl Cache {
     ///
     /// [`Miss`].
     pub fn take(&self, context: &Context, id: &SessionId) -> Result<Session, Miss> {
-        self.look_up(context, id, Want { take: Take::Always, ..Want::COPY })
+        self.look_up(context, id, Want::TAKE)
     }
 
     /// What a handshake wants: takes a single-use session, copies any other, and leaves another
@@ -213,8 +213,8 @@ impl Cache {
         id: &SessionId,
         library: Library,
     ) -> Result<Session, Miss> {
-        let want = Want { take: Take::IfSingleUse, library: Some(library), ..Want::COPY };
-        self.look_up(context, id, want)
+        let want = Want { take: Take::IfSingleUse, ..Want::COPY };
+        self.look_up(context, id, want.of(library))
     }
 
     /// Removes a session and says whether it was there.
@@ -314,7 +314,12 @@ impl Cache {
         self.inner.memory_locked
     }
 
-    fn look_up(&self, context: &Context, id: &SessionId, want: Want) -> Result<Session, Miss> {
+    pub(crate) fn look_up(
+        &self,
+        context: &Context,
+        id: &SessionId,
+        want: Want,
+    ) -> Result<Session, Miss> {
         let access = &self.inner.access;
         let (geometry, line) = (access.geometry(), access.line());
         let key = Key { context: *context, id: *id };

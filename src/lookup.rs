@@ -41,6 +41,13 @@ pub(crate) struct Copied {
 impl Want {
     /// A copy of whatever is there.
     pub(crate) const COPY: Self = Self { take: Take::Never, library: None, limit: usize::MAX };
+    /// Whatever is there, and nobody else gets it.
+    pub(crate) const TAKE: Self = Self { take: Take::Always, ..Self::COPY };
+
+    /// Only what is this library's.
+    pub(crate) fn of(self, library: Library) -> Self {
+        Self { library: Some(library), ..self }
+    }
 
     /// Looks the key up in its locked bucket and copies the record to `bytes`, which have the
     /// room. What has expired is wiped.

@@ -131,11 +131,13 @@ impl TicketKey {
     }
 
     /// The HMAC key in use.
+    #[cfg(any(feature = "openssl", feature = "rustls"))]
     pub(crate) fn hmac_key(&self) -> &[u8] {
         &self.hmac[..self.cipher.key_len()]
     }
 
     /// The AES key in use.
+    #[cfg(any(feature = "openssl", feature = "rustls"))]
     pub(crate) fn aes_key(&self) -> &[u8] {
         &self.aes[..self.cipher.key_len()]
     }
@@ -219,6 +221,7 @@ impl KeySet {
     }
 
     /// The key of that name, if it may decrypt at `now`.
+    #[cfg(any(feature = "openssl", feature = "rustls"))]
     pub(crate) fn decrypting(&self, name: &[u8; 16], now: u32) -> Option<&TicketKey> {
         self.0.iter().find(|key| key.name == *name && !key.not_after.passed_at(now))
     }

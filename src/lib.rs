@@ -8,6 +8,7 @@
 //! | to | look at |
 //! |---|---|
 //! | share sessions between OpenSSL workers | [`openssl::attach`], the one call |
+//! | share sessions or ticket keys between rustls workers | [`rustls::attach`] |
 //! | make or find a segment | [`Options`] |
 //! | store and find sessions by hand | [`Cache`] |
 //! | be told of what happens | [`Cache::hook`], [`Event`] |
@@ -46,7 +47,10 @@
 //! [`Session`] is dropped. They are in no log, error, `Debug` text or core dump. Processes that may
 //! write to the segment trust each other.
 #![cfg_attr(docsrs, feature(doc_cfg))]
-#![cfg_attr(not(feature = "openssl"), allow(rustdoc::broken_intra_doc_links))]
+#![cfg_attr(
+    not(all(feature = "openssl", feature = "rustls")),
+    allow(rustdoc::broken_intra_doc_links)
+)]
 
 // In the order of dependency: a module names only those before it (tests/tidy.rs).
 mod error;
@@ -85,6 +89,8 @@ mod rotation;
 
 #[cfg(feature = "openssl")]
 pub mod openssl;
+#[cfg(feature = "rustls")]
+pub mod rustls;
 
 pub use cache::Cache;
 pub use error::{AttachError, CreateError, OpenError, OptionsError};

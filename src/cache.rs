@@ -57,7 +57,13 @@ impl Cache {
     pub(crate) fn new(segment: Segment, patience: Patience, memory_locked: bool) -> Self {
         let access = Access::new(segment, patience);
         access.line().heartbeat(now_secs());
-        let inner = Inner { access, keys: KeySlot::default(), hooks: Hooks::new(), path: None, memory_locked };
+        let inner = Inner {
+            access,
+            keys: KeySlot::default(),
+            hooks: Hooks::new(),
+            path: None,
+            memory_locked,
+        };
         Self { inner: Arc::new(inner), origin: Origin::Api }
     }
 
@@ -266,6 +272,12 @@ impl Cache {
         if let Some(counter) = lookup::counter_of(miss) {
             line.count(counter);
         }
+    }
+
+    /// Counts for an adapter.
+    #[cfg_attr(not(any(feature = "openssl", feature = "rustls")), expect(dead_code))]
+    pub(crate) fn count(&self, counter: Counter) {
+        self.inner.access.line().count(counter);
     }
 
     /// The ticket keys that all processes share.

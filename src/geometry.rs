@@ -9,8 +9,8 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::error::{AttachError, OptionsError};
 use crate::layout::{
-    BucketHeader, FINGERPRINT, HEADER_FIELDS_BYTES, Header, LAYOUT_VERSION, MAGIC, MemberLine, PAGE, RECORD_HEAD_WORDS,
-    STATE_READY,
+    BucketHeader, FINGERPRINT, HEADER_FIELDS_BYTES, Header, LAYOUT_VERSION, MAGIC, MemberLine,
+    PAGE, RECORD_HEAD_WORDS, STATE_READY,
 };
 use crate::words::{WORD, words_for};
 

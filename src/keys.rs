@@ -237,9 +237,8 @@ fn warnings(before: Option<&Ring>, after: &KeySet, now: u32) -> Vec<KeyWarning> 
     let Some(before) = before else { return Vec::new() };
     let is_in = |set: &KeySet, key: &TicketKey| set.keys().iter().any(|k| k.name == key.name);
     let has_encrypted = |role| matches!(role, KeyRole::Current | KeyRole::Previous);
-    let dropped = before.keys.roles(now).filter(|(key, role)| {
-        has_encrypted(*role) && !is_in(after, key)
-    });
+    let dropped =
+        before.keys.roles(now).filter(|(key, role)| has_encrypted(*role) && !is_in(after, key));
     let dropped = dropped.map(|(key, _)| KeyWarning::DropsLiveTickets(key.fingerprint()));
     let unknown = after.encrypting(now).filter(|key| !is_in(&before.keys, key));
     let unknown = unknown.map(|key| KeyWarning::NotKnownBefore(key.fingerprint()));

@@ -107,6 +107,14 @@ counters! {
     RepairLost = repair_lost,
     /// Hooks that panicked.
     HookPanics = hook_panics,
+    /// Stateless tickets made under the ring's keys.
+    TicketsIssued = tickets_issued,
+    /// Tickets shown that the current key decrypts.
+    TicketsCurrentKey = tickets_current_key,
+    /// Tickets shown that an older or newer key of the ring decrypts.
+    TicketsOldKey = tickets_old_key,
+    /// Tickets shown whose key is not in the ring: full handshakes.
+    TicketsUnknownKey = tickets_unknown_key,
 }
 
 impl Stats {

@@ -2,17 +2,22 @@
 //! that do one thing each. Whatever calls in from C stops panics here.
 #![allow(unsafe_code)]
 
-use std::ffi::{c_int, c_long, c_uint, c_void};
+use std::ffi::{c_char, c_int, c_long, c_uint, c_void};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
 
 use foreign_types::ForeignTypeRef;
+use openssl::cipher::Cipher;
+use openssl::cipher_ctx::CipherCtxRef;
+use openssl::error::ErrorStack;
 use openssl::ssl::{
     SslContextBuilder, SslContextRef, SslOptions, SslRef, SslSession, SslSessionRef,
 };
 use openssl::stack::StackRef;
 use openssl::x509::{X509, X509Name};
 use openssl_sys as sys;
+
+use crate::TicketCipher;
 
 /// `SSL_OP_NO_ANTI_REPLAY`, which the `openssl` crate has no name for.
 pub(super) const NO_ANTI_REPLAY: SslOptions = SslOptions::from_bits_retain(1 << 24);
@@ -32,6 +37,16 @@ const SSL_CB_READ_ALERT: c_int = 0x4004;
 const SSL_CB_WRITE_ALERT: c_int = 0x4008;
 const TLSEXT_TYPE_SERVER_NAME: c_uint = 0;
 
+/// `SSL_CTX_set_tlsext_ticket_key_evp_cb(3)`.
+type TicketKeyCallback = unsafe extern "C" fn(
+    *mut sys::SSL,
+    *mut u8,
+    *mut u8,
+    *mut sys::EVP_CIPHER_CTX,
+    *mut sys::EVP_MAC_CTX,
+    c_int,
+) -> c_int;
+
 /// Declared only to be compared with NULL.
 type AnyCallback = Option<unsafe extern "C" fn()>;
 
@@ -41,6 +56,15 @@ unsafe extern "C" {
     fn SSL_CTX_sess_get_new_cb(ctx: *mut sys::SSL_CTX) -> AnyCallback;
     fn SSL_CTX_sess_get_get_cb(ctx: *mut sys::SSL_CTX) -> AnyCallback;
     fn SSL_CTX_sess_get_remove_cb(ctx: *mut sys::SSL_CTX) -> AnyCallback;
+    fn SSL_CTX_set_tlsext_ticket_key_evp_cb(
+        ctx: *mut sys::SSL_CTX,
+        callback: TicketKeyCallback,
+    ) -> c_int;
+    fn OSSL_PARAM_construct_utf8_string(
+        key: *const c_char,
+        value: *mut c_char,
+        len: usize,
+    ) -> sys::OSSL_PARAM;
     fn SSL_CTX_get_info_callback(ctx: *mut sys::SSL_CTX) -> Option<InfoCallback>;
     fn SSL_get_info_callback(ssl: *const sys::SSL) -> Option<InfoCallback>;
     fn SSL_set_info_callback(ssl: *mut sys::SSL, callback: Option<InfoCallback>);
@@ -244,4 +268,115 @@ extern "C" fn info<W: Watch>(raw: *const sys::SSL, kind: c_int, value: c_int) {
 fn context_info(ssl: &SslRef) -> Option<InfoCallback> {
     // SAFETY: the SSL_CTX of a live SSL is live; this is a getter.
     unsafe { SSL_CTX_get_info_callback(ssl.ssl_context().as_ptr()) }
+}
+
+/// What becomes of a ticket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Decision {
+    /// No ticket is made; or it is not accepted, and a full handshake follows.
+    Refuse,
+    Accept,
+    /// The session resumes, and the client gets a new ticket.
+    AcceptAndRenew,
+}
+
+/// Who has the ticket keys.
+pub(super) trait TicketKeys {
+    /// Writes the key's name and a fresh IV.
+    fn encrypt(
+        ssl: &mut SslRef,
+        name: &mut [u8; 16],
+        iv: &mut [u8; 16],
+        crypto: TicketCrypto<'_>,
+    ) -> Result<Decision, ErrorStack>;
+    fn decrypt(
+        ssl: &mut SslRef,
+        name: &[u8; 16],
+        iv: &[u8; 16],
+        crypto: TicketCrypto<'_>,
+    ) -> Result<Decision, ErrorStack>;
+}
+
+/// The cipher and the MAC that OpenSSL is going to run over one ticket.
+pub(super) struct TicketCrypto<'a> {
+    cipher: &'a mut CipherCtxRef,
+    mac: *mut sys::EVP_MAC_CTX,
+}
+
+impl TicketCrypto<'_> {
+    pub(super) fn encrypt(
+        &mut self,
+        cipher: TicketCipher,
+        key: &[u8],
+        iv: &[u8],
+    ) -> Result<(), ErrorStack> {
+        self.cipher.encrypt_init(Some(cbc(cipher)), Some(key), Some(iv))
+    }
+
+    pub(super) fn decrypt(
+        &mut self,
+        cipher: TicketCipher,
+        key: &[u8],
+        iv: &[u8],
+    ) -> Result<(), ErrorStack> {
+        self.cipher.decrypt_init(Some(cbc(cipher)), Some(key), Some(iv))
+    }
+
+    /// HMAC-SHA-256 under `key`, which OpenSSL copies.
+    pub(super) fn authenticate(&mut self, key: &[u8]) -> Result<(), ErrorStack> {
+        let mut digest = *b"SHA256\0";
+        // SAFETY: both strings end in NUL and outlive `params`; length 0 means strlen.
+        let digest = unsafe {
+            OSSL_PARAM_construct_utf8_string(c"digest".as_ptr(), digest.as_mut_ptr().cast(), 0)
+        };
+        // SAFETY: it has no arguments; the result marks the end of a list.
+        let params = [digest, unsafe { sys::OSSL_PARAM_construct_end() }];
+        // SAFETY: `mac` is the live HMAC context that OpenSSL gave to the callback we are in; the
+        // key is a live slice, and the parameter list ends as it must.
+        let done = unsafe { sys::EVP_MAC_init(self.mac, key.as_ptr(), key.len(), params.as_ptr()) };
+        if done == 1 { Ok(()) } else { Err(ErrorStack::get()) }
+    }
+}
+
+fn cbc(cipher: TicketCipher) -> &'static openssl::cipher::CipherRef {
+    match cipher {
+        TicketCipher::Aes128 => Cipher::aes_128_cbc(),
+        TicketCipher::Aes256 => Cipher::aes_256_cbc(),
+    }
+}
+
+/// Has `K` asked for the key of every ticket.
+pub(super) fn set_ticket_keys<K: TicketKeys>(builder: &mut SslContextBuilder) {
+    // SAFETY: the SSL_CTX is live and exclusively borrowed; `ticket_key` has the type of this
+    // callback and outlives everything.
+    unsafe { SSL_CTX_set_tlsext_ticket_key_evp_cb(builder.as_ptr(), ticket_key::<K>) };
+}
+
+/// Never fails a handshake: what goes wrong is a full handshake, or no ticket.
+unsafe extern "C" fn ticket_key<K: TicketKeys>(
+    ssl: *mut sys::SSL,
+    name: *mut u8,
+    iv: *mut u8,
+    cipher: *mut sys::EVP_CIPHER_CTX,
+    mac: *mut sys::EVP_MAC_CTX,
+    encrypt: c_int,
+) -> c_int {
+    // SAFETY: OpenSSL passes the live SSL that it is working on, on the thread that works on it.
+    let ssl = unsafe { SslRef::from_ptr_mut(ssl) };
+    // SAFETY: the name has 16 bytes (the manual), which OpenSSL leaves to us until we return.
+    let name = unsafe { &mut *name.cast::<[u8; 16]>() };
+    // SAFETY: the IV has EVP_MAX_IV_LENGTH bytes (the manual), which is 16.
+    let iv = unsafe { &mut *iv.cast::<[u8; 16]>() };
+    // SAFETY: the cipher context is live and nobody else uses it until we return.
+    let cipher = unsafe { CipherCtxRef::from_ptr_mut(cipher) };
+    let crypto = TicketCrypto { cipher, mac };
+    let decision = guarded(|| match encrypt {
+        1 => K::encrypt(ssl, name, iv, crypto),
+        _ => K::decrypt(ssl, name, iv, crypto),
+    });
+    match decision {
+        Some(Ok(Decision::Accept)) => 1,
+        Some(Ok(Decision::AcceptAndRenew)) => 2,
+        Some(Ok(Decision::Refuse) | Err(_)) | None => 0,
+    }
 }

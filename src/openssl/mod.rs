@@ -83,6 +83,7 @@ mod der;
 mod error;
 mod ffi;
 mod session_api;
+mod ticket_keys;
 
 use std::time::Duration;
 
@@ -129,7 +130,11 @@ pub enum Tickets {
     /// The cache: TLS 1.2 clients get session IDs, TLS 1.3 clients tickets that are IDs.
     #[default]
     Stateful,
-    /// The client, in tickets that OpenSSL encrypts; the cache serves TLS 1.2 clients that do not
+    /// The client, in tickets under the keys of [`Cache::keys`], which all processes share and
+    /// [`Cache::rotate_keys`] renews; the cache serves TLS 1.2 clients that do not support tickets.
+    /// Tickets can be used again and again, so there is no early data.
+    SharedKeys,
+    /// The client, in tickets that OpenSSL encrypts with a key of this context alone; the cache serves TLS 1.2 clients that do not
     /// support them. Tickets can be used again and again, so there is no early data.
     Stateless,
 }
@@ -172,7 +177,7 @@ impl Config {
 
     fn tickets_in_words(&self) -> &'static str {
         match self.tickets {
-            Tickets::Stateless => "stateless tickets",
+            Tickets::SharedKeys | Tickets::Stateless => "stateless tickets",
             Tickets::Stateful if self.reuse_tls13 => "stateful tickets that are reused",
             Tickets::Stateful => "stateful single-use tickets",
         }
@@ -206,6 +211,9 @@ pub fn attach(
 ) -> Result<(), ConfigError> {
     let lifetime = config.checked_lifetime(cache)?;
     check(builder, config)?;
+    if config.tickets == Tickets::SharedKeys && cache.keys().epoch() == 0 {
+        return Err(ConfigError::NoTicketKeys);
+    }
     let certificates = ffi::certificates(builder);
     if certificates.is_empty() {
         return Err(ConfigError::NoCertificate);
@@ -218,6 +226,9 @@ pub fn attach(
     if config.tickets == Tickets::Stateful {
         builder.set_options(SslOptions::NO_TICKET);
         builder.set_num_tickets(1)?;
+    }
+    if config.tickets == Tickets::SharedKeys {
+        ticket_keys::install(builder);
     }
     if config.single_use() {
         // Also without early data: then whoever turns it on later finds it safe, and not dead.
@@ -238,7 +249,7 @@ fn check(builder: &SslContextBuilder, config: &Config) -> Result<(), ConfigError
         return Err(ConfigError::CallbackTaken { callback });
     }
     let options = builder.options();
-    if config.tickets == Tickets::Stateless && options.contains(SslOptions::NO_TICKET) {
+    if config.tickets != Tickets::Stateful && options.contains(SslOptions::NO_TICKET) {
         return Err(ConfigError::TicketsForbidden);
     }
     if !config.single_use() {

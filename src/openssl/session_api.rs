@@ -3,14 +3,12 @@
 //! They see what handshakes see, count like them, and fire the same hooks with the cache's own
 //! [`Origin`](crate::Origin). None of them blocks for longer than the lock's deadline.
 
-use std::time::{Duration, UNIX_EPOCH};
-
 use openssl::ssl::{SslSession, SslSessionRef};
 
 use super::der::{self, TLS1_3};
 use super::error::InsertError;
 use super::ffi;
-use crate::{Busy, Cache, Context, Expiry, Inserted, Library, Miss, NewSession, SessionId};
+use crate::{Busy, Cache, Context, Inserted, Library, Miss, NewSession, SessionId};
 
 /// A copy of a session, as an object of its own. It stays in the cache, also if it is single-use:
 /// to resume from what this returns is to use it a second time.
@@ -77,7 +75,7 @@ pub fn session_insert(
     let id = SessionId::new(session.id())?;
     let bytes = der::encode(session)?;
     let protocol = ffi::protocol(session);
-    let new = NewSession::new(&bytes, expiry(session))
+    let new = NewSession::new(&bytes, der::expiry(session))
         .single_use(protocol == TLS1_3)
         .library(Library::OpenSsl)
         .protocol(protocol);
@@ -102,10 +100,4 @@ fn session_id(cache: &Cache, id: &[u8]) -> Result<SessionId, Miss> {
         cache.count_miss(Miss::InvalidId);
         Miss::InvalidId
     })
-}
-
-/// When OpenSSL itself would refuse the session.
-fn expiry(session: &SslSessionRef) -> Expiry {
-    let seconds = session.time().saturating_add(session.timeout());
-    Expiry::at(UNIX_EPOCH + Duration::from_secs(u64::try_from(seconds).unwrap_or_default()))
 }

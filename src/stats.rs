@@ -115,6 +115,8 @@ counters! {
     TicketsOldKey = tickets_old_key,
     /// Tickets shown whose key is not in the ring: full handshakes.
     TicketsUnknownKey = tickets_unknown_key,
+    /// Tickets shown that were issued under another context: full handshakes.
+    TicketsOtherContext = tickets_other_context,
 }
 
 impl Stats {

@@ -97,6 +97,8 @@ struct Connection {
     resumed: Option<Resumed>,
     /// A ticket was decrypted: the policy that its session was checked against.
     ticket: Option<Policy>,
+    /// The chain of resumptions ends here: another ticket would begin a second life.
+    is_last: bool,
     /// Newest first.
     issued: Vec<Entry>,
     replaced: Option<InfoCallback>,
@@ -197,6 +199,11 @@ impl ffi::Watch for Connection {
     }
 }
 
+/// Whether the connection may be given a ticket.
+pub(super) fn may_have_ticket(ssl: &SslRef) -> bool {
+    Connection::of(ssl).is_none_or(|connection| !connection.is_last)
+}
+
 /// The client showed a ticket that we could decrypt.
 pub(super) fn offered_ticket(ssl: &mut SslRef) {
     let policy = Host::of(ssl.ssl_context()).map(|host| Policy::of(host, ssl));
@@ -229,7 +236,10 @@ fn settle(ssl: &mut SslRef) {
         ffi::refuse(ssl);
     } else if is_tls13(ssl) {
         // The client is told what is left of the chain, not a lifetime that starts anew.
+        // Not 0: OpenSSL reads that back as its default, and then finds that the ticket has grown.
         let remaining = expiry.remaining().as_secs();
+        Connection::of_mut(ssl).is_last = remaining == 0;
+        let remaining = remaining.max(1);
         ffi::set_session_timeout(ssl, u32::try_from(remaining).unwrap_or(u32::MAX));
     }
 }

@@ -17,7 +17,7 @@ use openssl::stack::StackRef;
 use openssl::x509::{X509, X509Name};
 use openssl_sys as sys;
 
-use crate::TicketCipher;
+use crate::{Context, TicketCipher};
 
 /// `SSL_OP_NO_ANTI_REPLAY`, which the `openssl` crate has no name for.
 pub(super) const NO_ANTI_REPLAY: SslOptions = SslOptions::from_bits_retain(1 << 24);
@@ -35,6 +35,11 @@ const SSL_CB_HANDSHAKE_DONE: c_int = 0x20;
 const SSL_CB_ACCEPT_LOOP: c_int = 0x2001;
 const SSL_CB_READ_ALERT: c_int = 0x4004;
 const SSL_CB_WRITE_ALERT: c_int = 0x4008;
+const SSL_TICKET_SUCCESS: c_int = 5;
+const SSL_TICKET_SUCCESS_RENEW: c_int = 6;
+const SSL_TICKET_RETURN_IGNORE_RENEW: c_int = 2;
+const SSL_TICKET_RETURN_USE: c_int = 3;
+const SSL_TICKET_RETURN_USE_RENEW: c_int = 4;
 const TLSEXT_TYPE_SERVER_NAME: c_uint = 0;
 
 /// `SSL_CTX_set_tlsext_ticket_key_evp_cb(3)`.
@@ -45,6 +50,17 @@ type TicketKeyCallback = unsafe extern "C" fn(
     *mut sys::EVP_CIPHER_CTX,
     *mut sys::EVP_MAC_CTX,
     c_int,
+) -> c_int;
+
+/// `SSL_CTX_set_session_ticket_cb(3)`.
+type TicketGenerateCallback = unsafe extern "C" fn(*mut sys::SSL, *mut c_void) -> c_int;
+type TicketDecryptedCallback = unsafe extern "C" fn(
+    *mut sys::SSL,
+    *mut sys::SSL_SESSION,
+    *const u8,
+    usize,
+    c_int,
+    *mut c_void,
 ) -> c_int;
 
 /// Declared only to be compared with NULL.
@@ -59,6 +75,22 @@ unsafe extern "C" {
     fn SSL_CTX_set_tlsext_ticket_key_evp_cb(
         ctx: *mut sys::SSL_CTX,
         callback: TicketKeyCallback,
+    ) -> c_int;
+    fn SSL_CTX_set_session_ticket_cb(
+        ctx: *mut sys::SSL_CTX,
+        generate: TicketGenerateCallback,
+        decrypted: TicketDecryptedCallback,
+        data: *mut c_void,
+    ) -> c_int;
+    fn SSL_SESSION_set1_ticket_appdata(
+        session: *mut sys::SSL_SESSION,
+        data: *const c_void,
+        len: usize,
+    ) -> c_int;
+    fn SSL_SESSION_get0_ticket_appdata(
+        session: *mut sys::SSL_SESSION,
+        data: *mut *mut c_void,
+        len: *mut usize,
     ) -> c_int;
     fn OSSL_PARAM_construct_utf8_string(
         key: *const c_char,
@@ -295,6 +327,10 @@ pub(super) trait TicketKeys {
         iv: &[u8; 16],
         crypto: TicketCrypto<'_>,
     ) -> Result<Decision, ErrorStack>;
+    /// What a ticket that is made now is bound to.
+    fn binding(ssl: &SslRef) -> Option<Context>;
+    /// Whether a ticket of that binding may resume here.
+    fn may_resume(ssl: &mut SslRef, binding: &[u8]) -> bool;
 }
 
 /// The cipher and the MAC that OpenSSL is going to run over one ticket.
@@ -350,6 +386,56 @@ pub(super) fn set_ticket_keys<K: TicketKeys>(builder: &mut SslContextBuilder) {
     // SAFETY: the SSL_CTX is live and exclusively borrowed; `ticket_key` has the type of this
     // callback and outlives everything.
     unsafe { SSL_CTX_set_tlsext_ticket_key_evp_cb(builder.as_ptr(), ticket_key::<K>) };
+    let (made, shown) = (ticket_made::<K>, ticket_shown::<K>);
+    // SAFETY: as above; the callbacks do not read their data, which is NULL.
+    unsafe { SSL_CTX_set_session_ticket_cb(builder.as_ptr(), made, shown, ptr::null_mut()) };
+}
+
+/// Writes the binding into the session, and so into the ticket. Without one the ticket will not
+/// resume.
+unsafe extern "C" fn ticket_made<K: TicketKeys>(ssl: *mut sys::SSL, _: *mut c_void) -> c_int {
+    // SAFETY: OpenSSL passes the live SSL that it is working on, on the thread that works on it.
+    let ssl = unsafe { SslRef::from_ptr_mut(ssl) };
+    let binding = guarded(|| K::binding(ssl)).flatten();
+    if let (Some(binding), Some(session)) = (binding, ssl.session()) {
+        let bytes = binding.as_bytes();
+        // SAFETY: the session is live and, as the manual has it, ours to write in this callback;
+        // the bytes are copied.
+        unsafe {
+            SSL_SESSION_set1_ticket_appdata(session.as_ptr(), bytes.as_ptr().cast(), bytes.len())
+        };
+    }
+    1
+}
+
+/// Decides about a ticket that was decrypted, or could not be.
+unsafe extern "C" fn ticket_shown<K: TicketKeys>(
+    ssl: *mut sys::SSL,
+    session: *mut sys::SSL_SESSION,
+    _name: *const u8,
+    _name_len: usize,
+    status: c_int,
+    _: *mut c_void,
+) -> c_int {
+    let usable = match status {
+        SSL_TICKET_SUCCESS => SSL_TICKET_RETURN_USE,
+        SSL_TICKET_SUCCESS_RENEW => SSL_TICKET_RETURN_USE_RENEW,
+        _ => return SSL_TICKET_RETURN_IGNORE_RENEW,
+    };
+    // SAFETY: OpenSSL passes the live SSL that it is working on, on the thread that works on it.
+    let ssl = unsafe { SslRef::from_ptr_mut(ssl) };
+    let (mut data, mut len) = (ptr::null_mut(), 0);
+    // SAFETY: with these statuses the session is live; both out-parameters are valid for writes.
+    let found = unsafe { SSL_SESSION_get0_ticket_appdata(session, &mut data, &mut len) };
+    if found != 1 || data.is_null() {
+        return SSL_TICKET_RETURN_IGNORE_RENEW;
+    }
+    // SAFETY: the session owns `len` bytes at `data`, and nobody changes it during this callback.
+    let binding = unsafe { std::slice::from_raw_parts(data.cast::<u8>(), len) };
+    match guarded(|| K::may_resume(ssl, binding)) {
+        Some(true) => usable,
+        _ => SSL_TICKET_RETURN_IGNORE_RENEW,
+    }
 }
 
 /// Never fails a handshake: what goes wrong is a full handshake, or no ticket.

@@ -10,6 +10,7 @@ use openssl::ssl::{SslContextBuilder, SslRef, SslVersion};
 use super::callbacks;
 use super::context::Host;
 use super::ffi::{self, Decision, TicketCrypto};
+use crate::Context;
 use crate::keyring::Ring;
 use crate::session::now_secs;
 use crate::stats::Counter;
@@ -30,6 +31,9 @@ impl ffi::TicketKeys for SharedKeys {
         mut crypto: TicketCrypto<'_>,
     ) -> Result<Decision, ErrorStack> {
         let Some((host, ring)) = keys(ssl) else { return Ok(Decision::Refuse) };
+        if !callbacks::may_have_ticket(ssl) {
+            return Ok(Decision::Refuse);
+        }
         let Some(key) = ring.keys.encrypting(now_secs()) else { return Ok(Decision::Refuse) };
         rand_bytes(iv)?;
         crypto.encrypt(key.cipher(), key.aes_key(), iv)?;
@@ -60,11 +64,26 @@ impl ffi::TicketKeys for SharedKeys {
         } else {
             Counter::TicketsOldKey
         });
-        callbacks::offered_ticket(ssl);
         // A used TLS 1.3 ticket should not be used again (RFC 8446, appendix C.4), so the client
         // always gets another; before, it needs one only when the key is about to go.
         let is_tls13 = ssl.version2() == Some(SslVersion::TLS1_3);
         Ok(if is_tls13 || !is_current { Decision::AcceptAndRenew } else { Decision::Accept })
+    }
+
+    /// The same that a session in the cache is found under.
+    fn binding(ssl: &SslRef) -> Option<Context> {
+        Some(Host::of(ssl.ssl_context())?.served_as(ssl))
+    }
+
+    fn may_resume(ssl: &mut SslRef, binding: &[u8]) -> bool {
+        let Some(host) = Host::of(ssl.ssl_context()) else { return false };
+        let same = host.asked_for(ssl).is_some_and(|context| context.as_bytes() == binding);
+        if same {
+            callbacks::offered_ticket(ssl);
+        } else {
+            host.cache.count(Counter::TicketsOtherContext);
+        }
+        same
     }
 }
 

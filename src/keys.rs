@@ -162,6 +162,25 @@ impl<'a> TicketKeys<'a> {
         Ok(Published { epoch, warnings })
     }
 
+    /// Puts a key in front of the ring, of which at most `keep` keys stay. It encrypts from its
+    /// not-before on; those behind it decrypt until their not-after.
+    ///
+    /// # Errors
+    ///
+    /// [`KeyError`]; the ring stays as it was.
+    pub fn add(&self, key: TicketKey, keep: usize, source: KeySource) -> Result<Published, KeyError> {
+        loop {
+            let ring = self.current();
+            let epoch = ring.as_deref().map_or(0, |ring| ring.epoch);
+            let older = ring.iter().flat_map(|ring| ring.keys.live(now_secs()));
+            let keys = std::iter::once(&key).chain(older).take(keep.max(1)).cloned().collect();
+            match self.publish_over(epoch, keys, source) {
+                Err(KeyError::Stale { .. }) => {}
+                result => return result,
+            }
+        }
+    }
+
     /// `TSSslTicketKeyUpdate`: N keys of 48 bytes (name, HMAC, AES), the newest first. The first
     /// encrypts, all decrypt.
     ///

@@ -80,7 +80,7 @@ impl Rotation {
         let starts = Expiry::after(self.activation_delay);
         let ends = Expiry::after(self.activation_delay + self.ticket_lifetime + ROUNDING);
         let mut keys = vec![new.not_before(starts)];
-        for key in ring.keys.keys().iter().filter(|key| !key.not_after.passed_at(now)) {
+        for key in ring.keys.live(now) {
             let ends = key.not_after.min(ends);
             keys.push(key.clone().not_after(ends));
         }

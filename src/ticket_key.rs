@@ -213,6 +213,11 @@ impl KeySet {
         &self.0
     }
 
+    /// The keys whose time is not over at `now`.
+    pub(crate) fn live(&self, now: u32) -> impl Iterator<Item = &TicketKey> {
+        self.0.iter().filter(move |key| !key.not_after.passed_at(now))
+    }
+
     /// The key that encrypts at `now`.
     pub(crate) fn encrypting(&self, now: u32) -> Option<&TicketKey> {
         self.0.iter().find(|key| key.not_before.passed_at(now) && !key.not_after.passed_at(now))

@@ -34,7 +34,7 @@ enum Switch {
 fn listener(cache: &Cache, switch: Switch) -> SslContext {
     let mut guarded = unattached();
     guard(&mut guarded);
-    attach(&mut guarded, &cache, &Config::new("lab")).unwrap();
+    attach(&mut guarded, cache, &Config::new("lab")).unwrap();
     let guarded = guarded.build();
 
     let mut open = unattached();
@@ -57,7 +57,7 @@ fn listener(cache: &Cache, switch: Switch) -> SslContext {
             Ok(())
         }),
     }
-    attach(&mut open, &cache, &Config::new("lab")).unwrap();
+    attach(&mut open, cache, &Config::new("lab")).unwrap();
     open.build()
 }
 
@@ -175,7 +175,7 @@ fn rerouted(cache: &Cache, moved: Arc<AtomicBool>, attached: bool) -> SslContext
     let mut guarded = unattached();
     guard(&mut guarded);
     if attached {
-        attach(&mut guarded, &cache, &Config::new("lab")).unwrap();
+        attach(&mut guarded, cache, &Config::new("lab")).unwrap();
     }
     let guarded = guarded.build();
     let mut open = unattached();
@@ -186,7 +186,7 @@ fn rerouted(cache: &Cache, moved: Arc<AtomicBool>, attached: bool) -> SslContext
         }
         Ok(())
     });
-    attach(&mut open, &cache, &Config::new("lab")).unwrap();
+    attach(&mut open, cache, &Config::new("lab")).unwrap();
     open.build()
 }
 

@@ -1,5 +1,5 @@
-//! The same promises over real processes: workers that were forked, each with an `SSL_CTX` that it
-//! built after the fork, and nothing in common but the segment.
+//! The same promises over real processes: workers that were forked, with an `SSL_CTX` that was
+//! built before or after the fork, and nothing in common but the segment.
 //!
 //! A fork copies whatever locks other threads hold at that moment, OpenSSL's too, and the other
 //! tests are threads. So each of these runs again as the only test of a process of its own.
@@ -31,9 +31,10 @@ fn every_worker_resumes_what_any_other_stored() {
 fn resume_everywhere() {
     for version in VERSIONS {
         let cache = cache();
-        let workers = [(); WORKERS].map(|()| {
+        let inherited = server(&cache);
+        let workers = [true, false, true, false].map(|inherits| {
             Worker::fork(|connections| {
-                let ctx = server(&cache);
+                let ctx = if inherits { inherited.clone() } else { server(&cache) };
                 for connection in connections.incoming() {
                     answer(Ssl::new(&ctx).unwrap(), connection.unwrap());
                 }
@@ -46,7 +47,7 @@ fn resume_everywhere() {
             assert!(reused, "{version:?}");
             session = next;
         }
-        // A TLS 1.2 session stays the one that the first worker stored, and it is asked for 3 times.
+        // A TLS 1.2 session stays the one that the first worker stored, and was asked for 3 times.
         let foreign = if version == TLS1_3 { 12 } else { 9 };
         let stats = cache.stats();
         assert_eq!((stats.hits, stats.foreign_hits), (12, foreign), "{version:?}");
@@ -158,8 +159,8 @@ impl Worker {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         LazyLock::force(&SERVER); // or every worker makes a certificate of its own
-        // SAFETY: `alone` has seen to it that the only other thread is the test harness, which waits
-        // for this one and holds no lock.
+        // SAFETY: `alone` has seen to it that the only other thread is the test harness, which
+        // waits for this one and holds no lock.
         match unsafe { fork() }.unwrap() {
             ForkResult::Parent { child } => Worker { pid: child, address },
             ForkResult::Child => {

@@ -111,7 +111,7 @@ fn a_cleared_connection_has_forgotten_the_ticket() {
 fn picky(cache: &Cache) -> SslContext {
     let mut builder = unattached();
     builder.set_groups_list("P-384").unwrap();
-    attach(&mut builder, &cache, &Config::new("lab")).unwrap();
+    attach(&mut builder, cache, &Config::new("lab")).unwrap();
     builder.build()
 }
 

@@ -308,7 +308,8 @@ impl Cache {
         self.inner.path.as_deref()
     }
 
-    /// Whether the kernel keeps this mapping out of swap, as [`Options::lock_memory`](crate::Options::lock_memory) asked.
+    /// Whether the kernel keeps this mapping out of swap, as
+    /// [`Options::lock_memory`](crate::Options::lock_memory) asked.
     pub fn is_memory_locked(&self) -> bool {
         self.inner.memory_locked
     }

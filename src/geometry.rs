@@ -29,7 +29,7 @@ const MEMBERS_MAX: u32 = 4096;
 const LIFETIME_MAX_SECS: u64 = 7 * 24 * 3600;
 /// 1 TiB: every count and offset below fits its type with room to spare.
 const TOTAL_MAX: u64 = 1 << 40;
-/// What one session takes on the size mix of `shm-layout.md`, with its share of the overheads.
+/// What one session takes where a third bring client certificates, with its share of all else.
 const TYPICAL_SESSION: u64 = 704;
 
 /// How large a segment is to be.

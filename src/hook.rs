@@ -27,7 +27,8 @@ use crate::session::{Context, SessionId};
 ///     }
 /// });
 /// let id = SessionId::new(b"id")?;
-/// let _ = cache.insert(&Context::named("doc"), &id, b"bytes", Expiry::after(Duration::from_secs(9)));
+/// let expiry = Expiry::after(Duration::from_secs(9));
+/// let _ = cache.insert(&Context::named("doc"), &id, b"bytes", expiry);
 /// assert_eq!(stored.load(Ordering::Relaxed), 1);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```

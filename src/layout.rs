@@ -161,7 +161,7 @@ shared! {
     }
 }
 
-/// `shmtls`, then CR LF SUB as in PNG's magic, which betray a text-mode copy; no newline survives.
+/// `shmtls`, then CR and SUB: no text file begins like this (as in PNG's magic).
 pub(crate) const MAGIC: u64 = u64::from_ne_bytes(*b"shmtls\r\x1a");
 /// Raised by every change of this file that moves a byte or gives one a new meaning.
 pub(crate) const LAYOUT_VERSION: u32 = 1;
@@ -214,3 +214,6 @@ const fn fold_fields(mut hash: u64, fields: &[Field]) -> u64 {
 const fn fold(hash: u64, value: u64) -> u64 {
     (hash ^ value).wrapping_mul(0x0100_0000_01b3)
 }
+
+#[cfg(test)]
+mod tests;

@@ -46,10 +46,10 @@ impl Membership {
     pub(crate) fn leave(&self, segment: &Segment) {
         let current = self.current.load(Relaxed);
         let is_ours = current >> LINE_BITS == stamp();
-        if let (true, Some(index)) = (is_ours, line_index(current)) {
-            if let Some(_held) = lock_table(segment) {
-                fold(segment, index);
-            }
+        if let (true, Some(index)) = (is_ours, line_index(current))
+            && let Some(_held) = lock_table(segment)
+        {
+            fold(segment, index);
         }
     }
 

@@ -62,8 +62,8 @@ pub(crate) fn encode(
     let head = Head {
         payload_len: session.bytes.len(),
         id_len: key.id.as_bytes().len() as u8,
-        flags: u8::from(session.single_use) * SINGLE_USE
-            | library_bits(session.library) << LIBRARY_SHIFT,
+        flags: (u8::from(session.single_use) * SINGLE_USE)
+            | (library_bits(session.library) << LIBRARY_SHIFT),
         writer,
         protocol: session.protocol,
         expiry: session.expiry,

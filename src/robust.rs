@@ -68,6 +68,7 @@ pub(crate) enum Death {
 
 /// A lock that was had: its guard, and whether its last owner died in it. Then the bucket is to
 /// be repaired before anything else.
+#[derive(Debug)]
 pub(crate) struct Acquired<'a> {
     pub(crate) guard: RobustGuard<'a>,
     pub(crate) death: Option<Death>,
@@ -84,6 +85,7 @@ pub(crate) enum NotAcquired {
 }
 
 /// Releases the lock when dropped. Stays on its thread.
+#[derive(Debug)]
 pub(crate) struct RobustGuard<'a> {
     word: &'a AtomicU32,
     /// Taken back by its own drop, after the release in ours: fields drop after their struct.

@@ -126,7 +126,8 @@ impl EntryInfo {
         self.head.is_single_use()
     }
 
-    /// The number of the process that stored it, see [`ProcessInfo::writer`](crate::ProcessInfo::writer).
+    /// The number of the process that stored it, see
+    /// [`ProcessInfo::writer`](crate::ProcessInfo::writer).
     pub fn writer(&self) -> u16 {
         self.head.writer
     }

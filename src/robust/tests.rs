@@ -16,7 +16,7 @@ fn own_tid() -> u32 {
 #[test]
 fn lock_and_unlock_leave_a_free_word() {
     let word = AtomicU32::new(0);
-    let acquired = lock(&word, PATIENCE).ok().expect("free");
+    let acquired = lock(&word, PATIENCE).expect("free");
     assert_eq!(acquired.death, None);
     assert!(!acquired.journey.waited);
     assert_eq!(word.load(SeqCst), own_tid_of(&acquired));
@@ -32,7 +32,7 @@ fn own_tid_of(acquired: &Acquired<'_>) -> u32 {
 #[test]
 fn a_second_section_on_the_same_thread_is_refused_not_deadlocked() {
     let (first, second) = (AtomicU32::new(0), AtomicU32::new(0));
-    let held = lock(&first, PATIENCE).ok().expect("free");
+    let held = lock(&first, PATIENCE).expect("free");
     assert_eq!(lock(&second, PATIENCE).err(), Some(NotAcquired::Reentered));
     drop(held);
     assert!(lock(&second, PATIENCE).is_ok());
@@ -47,7 +47,7 @@ fn threads_exclude_each_other() {
             scope.spawn(|| {
                 for _ in 0..20_000 {
                     let patience = Patience { deadline: Duration::from_secs(20), ..PATIENCE };
-                    let _held = lock(&word, patience).ok().expect("before the deadline");
+                    let _held = lock(&word, patience).expect("before the deadline");
                     assert_eq!(inside.fetch_add(1, SeqCst), 0);
                     inside.fetch_sub(1, SeqCst);
                 }
@@ -61,12 +61,12 @@ fn threads_exclude_each_other() {
 #[test]
 fn a_held_lock_ends_at_the_deadline() {
     let word = AtomicU32::new(0);
-    let held = lock(&word, PATIENCE).ok().expect("free");
+    let held = lock(&word, PATIENCE).expect("free");
     thread::scope(|scope| {
         scope.spawn(|| {
             let start = Instant::now();
             let patience = Patience { deadline: Duration::from_millis(40), ..PATIENCE };
-            let refused = lock(&word, patience).err().expect("held");
+            let refused = lock(&word, patience).expect_err("held");
             assert!(matches!(refused, NotAcquired::Deadline(journey) if journey.waited));
             let waited = start.elapsed();
             assert!(waited >= Duration::from_millis(40) && waited < Duration::from_millis(400));
@@ -82,14 +82,14 @@ fn a_held_lock_ends_at_the_deadline() {
 fn the_kernel_frees_the_lock_of_a_thread_that_ends() {
     let word = AtomicU32::new(0);
     thread::scope(|scope| {
-        scope.spawn(|| std::mem::forget(lock(&word, PATIENCE).ok().expect("free")));
+        scope.spawn(|| std::mem::forget(lock(&word, PATIENCE).expect("free")));
     });
     let deadline = Instant::now() + Duration::from_secs(2);
     while word.load(SeqCst) & OWNER_DIED == 0 {
         assert!(Instant::now() < deadline, "word {:#x}", word.load(SeqCst));
         thread::yield_now();
     }
-    let acquired = lock(&word, PATIENCE).ok().expect("free");
+    let acquired = lock(&word, PATIENCE).expect("free");
     assert_eq!(acquired.death, Some(Death::Kernel));
 }
 
@@ -99,7 +99,7 @@ fn the_kernel_frees_the_lock_of_a_thread_that_ends() {
 fn a_dead_owner_that_the_kernel_missed_is_taken_over() {
     for waiters in [0, WAITERS] {
         let word = AtomicU32::new(0x3fff_fff0 | waiters);
-        let acquired = lock(&word, PATIENCE).ok().expect("the owner is dead");
+        let acquired = lock(&word, PATIENCE).expect("the owner is dead");
         assert_eq!(acquired.death, Some(Death::Stolen));
         drop(acquired);
         assert_eq!(word.load(SeqCst), waiters);
@@ -112,7 +112,7 @@ fn a_dead_owner_that_the_kernel_missed_is_taken_over() {
 fn a_word_with_our_own_id_is_a_dead_predecessors() {
     for bits in [0, WAITERS, OWNER_DIED, OWNER_DIED | WAITERS] {
         let word = AtomicU32::new(own_tid() | bits);
-        let acquired = lock(&word, PATIENCE).ok().expect("we hold nothing");
+        let acquired = lock(&word, PATIENCE).expect("we hold nothing");
         assert_eq!(acquired.death, Some(Death::SameTid));
     }
 }
@@ -122,7 +122,7 @@ fn a_word_with_our_own_id_is_a_dead_predecessors() {
 #[test]
 fn a_claim_on_a_live_owner_is_undone() {
     let word = AtomicU32::new(0);
-    let held = lock(&word, PATIENCE).ok().expect("free");
+    let held = lock(&word, PATIENCE).expect("free");
     let owner = own_tid_of(&held);
     thread::scope(|scope| {
         scope.spawn(|| {
@@ -143,7 +143,7 @@ fn a_claim_on_a_live_owner_is_undone() {
 #[test]
 fn whoever_barges_in_inherits_the_sleepers() {
     let word = AtomicU32::new(WAITERS);
-    let acquired = lock(&word, PATIENCE).ok().expect("free");
+    let acquired = lock(&word, PATIENCE).expect("free");
     assert_eq!(word.load(SeqCst), own_tid_of(&acquired) | WAITERS);
     drop(acquired);
     assert_eq!(word.load(SeqCst), WAITERS);
@@ -153,7 +153,7 @@ fn whoever_barges_in_inherits_the_sleepers() {
 #[test]
 fn the_announcement_points_at_the_word_and_is_taken_back() {
     let word = AtomicU32::new(0);
-    let held = lock(&word, PATIENCE).ok().expect("free");
+    let held = lock(&word, PATIENCE).expect("free");
     assert!(!held.journey.without_kernel);
     drop(held);
     // A thread that ends now must leave the word alone, whatever it holds by then.

@@ -19,6 +19,7 @@ use super::map::WipedOnFork;
 
 /// The kernel's `struct robust_list_head`.
 #[repr(C)]
+#[derive(Debug)]
 struct RobustListHead {
     next: *mut c_void,
     futex_offset: c_long,
@@ -28,6 +29,7 @@ struct RobustListHead {
 /// This thread, announced as the owner-to-be of one lock word. One per thread at a time.
 ///
 /// While it lives, the kernel marks the word if the thread dies as its owner.
+#[derive(Debug)]
 pub(crate) struct Section {
     tid: u32,
     head: *mut RobustListHead,

@@ -176,9 +176,9 @@ impl<'a> TicketKeys<'a> {
     ///
     /// # Errors
     ///
-    /// [`KeyError`]; the ring stays as it was.
+    /// [`KeyError`]; the ring stays as it was, and the files still count as changed.
     pub fn load(&self, files: &mut KeyFiles) -> Result<Published, KeyError> {
-        self.publish_as(files.read()?, KeySource::File)
+        self.publish_as(files.read()?, KeySource::File).inspect_err(|_| files.forget())
     }
 
     /// Takes over the keys of an update that another machine made.
@@ -235,13 +235,15 @@ pub(crate) fn status(ring: &Ring) -> KeyStatus {
 /// Compares an update with the ring before it (what wangle calls a valid rotation).
 fn warnings(before: Option<&Ring>, after: &KeySet, now: u32) -> Vec<KeyWarning> {
     let Some(before) = before else { return Vec::new() };
-    let is_in = |set: &KeySet, key: &TicketKey| set.keys().iter().any(|k| k.name == key.name);
+    let is_in = |set: &KeySet, key: &TicketKey| set.keys().iter().any(|k| k.is_same_as(key));
     let has_encrypted = |role| matches!(role, KeyRole::Current | KeyRole::Previous);
-    let dropped = before.keys.roles(now).filter(|(key, role)| {
-        has_encrypted(*role) && !is_in(after, key)
-    });
+    let dropped =
+        before.keys.roles(now).filter(|(key, role)| has_encrypted(*role) && !is_in(after, key));
     let dropped = dropped.map(|(key, _)| KeyWarning::DropsLiveTickets(key.fingerprint()));
     let unknown = after.encrypting(now).filter(|key| !is_in(&before.keys, key));
     let unknown = unknown.map(|key| KeyWarning::NotKnownBefore(key.fingerprint()));
     dropped.chain(unknown).collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -125,6 +125,14 @@ impl MemberLine {
         }
     }
 
+    /// Notes which ticket keys the process uses; one store for each epoch.
+    #[inline]
+    pub(crate) fn uses_keys_of(&self, epoch: u64) {
+        if self.key_epoch.load(Relaxed) != epoch {
+            self.key_epoch.store(epoch, Relaxed);
+        }
+    }
+
     /// The writer number that records carry.
     #[inline]
     pub(crate) fn writer(&self) -> u16 {

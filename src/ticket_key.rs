@@ -130,6 +130,17 @@ impl TicketKey {
         Ok(Self { name, cipher, hmac, aes, not_before, not_after })
     }
 
+    /// Whether a ticket of one can be decrypted with the other, times aside.
+    pub(crate) fn is_same_as(&self, other: &Self) -> bool {
+        let parts = |key: &Self| (key.name, key.cipher);
+        parts(self) == parts(other) && self.hmac == other.hmac && self.aes == other.aes
+    }
+
+    /// Whether its time has come and is not over.
+    pub(crate) fn encrypts_at(&self, now: u32) -> bool {
+        self.not_before.passed_at(now) && !self.not_after.passed_at(now)
+    }
+
     /// The HMAC key in use.
     pub(crate) fn hmac_key(&self) -> &[u8] {
         &self.hmac[..self.cipher.key_len()]
@@ -220,7 +231,7 @@ impl KeySet {
 
     /// The key that encrypts at `now`.
     pub(crate) fn encrypting(&self, now: u32) -> Option<&TicketKey> {
-        self.0.iter().find(|key| key.not_before.passed_at(now) && !key.not_after.passed_at(now))
+        self.0.iter().find(|key| key.encrypts_at(now))
     }
 
     /// The key of that name, if it may decrypt at `now`.
@@ -343,3 +354,6 @@ impl KeyError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

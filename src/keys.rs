@@ -168,7 +168,12 @@ impl<'a> TicketKeys<'a> {
     /// # Errors
     ///
     /// [`KeyError`]; the ring stays as it was.
-    pub fn add(&self, key: TicketKey, keep: usize, source: KeySource) -> Result<Published, KeyError> {
+    pub fn add(
+        &self,
+        key: TicketKey,
+        keep: usize,
+        source: KeySource,
+    ) -> Result<Published, KeyError> {
         loop {
             let ring = self.current();
             let epoch = ring.as_deref().map_or(0, |ring| ring.epoch);

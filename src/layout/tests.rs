@@ -60,9 +60,9 @@ fn the_rules_of_geometry_are_those_of_the_document() {
             for bytes in [3 << 20, (32 << 20) + 1, 100_000_000] {
                 let found = plan(Size::Bytes(bytes), session, members, lifetime).expect("valid");
                 let bucket = u64::from(found.bucket_bytes);
-                let buckets_offset = 4096 + (u64::from(members) * 512).div_ceil(4096) * 4096;
+                let buckets_offset = 16_384 + (u64::from(members) * 512).div_ceil(4096) * 4096;
                 let bucket_count = (bytes - buckets_offset) / bucket;
-                assert_eq!(found.members_offset, 4096);
+                assert_eq!(found.members_offset, 16_384);
                 assert_eq!(found.buckets_offset, buckets_offset);
                 assert_eq!(found.bucket_count, bucket_count);
                 assert_eq!(found.total_bytes, buckets_offset + bucket_count * bucket);

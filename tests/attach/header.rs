@@ -229,7 +229,9 @@ fn a_length_that_fits_a_wrong_header_is_refused_all_the_same() {
     let (_place, path) = Place::with_segment("s");
     let original = Original::new(&path);
     let total = Field::named("total_bytes");
-    for len in [4096, 8192, 8192 + 16_383, SMALL_BYTES - 1, SMALL_BYTES + 4096, (1 << 40) + 4096] {
+    for len in
+        [4096, 20_480, 20_480 + 16_383, SMALL_BYTES - 1, SMALL_BYTES + 4096, (1 << 40) + 4096]
+    {
         original.file.set_len(len).expect("ftruncate");
         total.set(&original.file, len);
         original.make_check_right();

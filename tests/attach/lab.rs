@@ -46,7 +46,7 @@ pub(crate) fn small() -> Options {
     Options::new().size(SMALL_BYTES).processes(4)
 }
 
-pub(crate) const SMALL_BYTES: u64 = 2 * 4096 + 3 * (16 << 10);
+pub(crate) const SMALL_BYTES: u64 = 5 * 4096 + 3 * (16 << 10);
 
 /// A file to be tampered with.
 pub(crate) fn open(path: &str) -> File {

@@ -25,10 +25,10 @@ fn refused_options(options: &Options) -> OptionsError {
 #[test]
 fn a_size_below_one_bucket_is_too_small() {
     for (options, min) in [
-        (Options::new().processes(8), 8192 + (16 << 10)),
-        (Options::new(), 4096 + 256 * 512 + (16 << 10)),
-        (Options::new().max_session(16 << 10).processes(1), 8192 + (32 << 10)),
-        (Options::new().max_session(48 << 10).processes(4096), 4096 + (2 << 20) + (64 << 10)),
+        (Options::new().processes(8), 20_480 + (16 << 10)),
+        (Options::new(), 16_384 + 256 * 512 + (16 << 10)),
+        (Options::new().max_session(16 << 10).processes(1), 20_480 + (32 << 10)),
+        (Options::new().max_session(48 << 10).processes(4096), 16_384 + (2 << 20) + (64 << 10)),
     ] {
         for size in [0, 1, 4096, min - 1] {
             let error = refused_options(&options.clone().size(size));

@@ -49,7 +49,7 @@ fn numbers_without_any_sense_are_numbers() {
         let file = open(&path);
         let retired = Field::named("retired").offset;
         write(&file, retired, &vec![byte; 960]);
-        write(&file, 4096, &vec![byte; 4096]);
+        write(&file, 16_384, &vec![byte; 4096]);
         let inspector = Options::new().inspect(&path).expect("a segment");
         let stats = inspector.stats();
         let _ = (stats.lookups(), stats.misses(), stats.recoveries());

@@ -8,12 +8,14 @@ use std::time::Duration;
 use crate::bucket::Slot;
 use crate::error::OptionsError;
 use crate::geometry::{Geometry, Plan, SLOTS_MAX, Size};
+use crate::keyring::{KeySource, Staged};
 use crate::layout::*;
 use crate::record::{self, Key};
 use crate::robust::{self, NotAcquired, OWNER_DIED, Patience, TID_MASK, WAITERS};
 use crate::session::{Context, Expiry, Library, NewSession, SessionId};
 use crate::stats::Stats;
 use crate::sys::thread::Section;
+use crate::ticket_key::{KeySet, MAX_KEYS, TicketKey};
 
 /// A table as the code would write it: those columns that can be compared.
 pub(super) struct Expected {
@@ -28,6 +30,8 @@ pub(super) static EXPECTED: LazyLock<Vec<Expected>> = LazyLock::new(|| {
         bucket_sizes(),
         fields("3", "Header", size_of::<Header>(), Header::FIELDS),
         fields("4", "Retired", size_of::<Retired>(), Retired::FIELDS),
+        fields("4.1", "KeyRegion", size_of::<KeyRegion>(), KeyRegion::FIELDS),
+        key_copy(),
         fields("5", "MemberLine", size_of::<MemberLine>(), MemberLine::FIELDS),
         counters(),
         fields("6.1", "BucketHeader", size_of::<BucketHeader>(), BucketHeader::FIELDS),
@@ -56,7 +60,11 @@ fn spelled(ty: &str) -> String {
     while let Some((inner, len)) =
         ty.strip_prefix('[').and_then(|t| t.strip_suffix(']')?.rsplit_once("; "))
     {
-        let len = if len == "COUNTERS" { COUNTERS.to_string() } else { len.to_string() };
+        let len = match len {
+            "COUNTERS" => COUNTERS.to_string(),
+            "KEY_COPY_WORDS" => KEY_COPY_WORDS.to_string(),
+            number => number.to_string(),
+        };
         dimensions += &format!("[{len}]");
         ty = inner;
     }
@@ -114,6 +122,8 @@ fn constants() -> Expected {
         ("STATE_READY", format!("{STATE_READY:#x}")),
         ("PAGE", PAGE.to_string()),
         ("COUNTERS", COUNTERS.to_string()),
+        ("KEY_COPY_WORDS", KEY_COPY_WORDS.to_string()),
+        ("MAX_KEYS", MAX_KEYS.to_string()),
         ("RECORD_HEAD_WORDS", RECORD_HEAD_WORDS.to_string()),
         ("WAITERS", format!("{WAITERS:#x}")),
         ("OWNER_DIED", format!("{OWNER_DIED:#x}")),
@@ -134,6 +144,48 @@ fn constants() -> Expected {
         heading: "2.1 Constants".into(),
         columns: &["constant", "value"],
         rows: rows.into_iter().map(|(name, value)| vec![name.into(), value]).collect(),
+    }
+}
+
+/// Where the parts of a copy of the keys lie: found by what they hold.
+fn key_copy() -> Expected {
+    let key = |n| TicketKey::aes256([n; 16], &[n + 1; 32], &[n + 2; 32]).expect("not zero");
+    let first = key(0x10)
+        .not_before(Expiry::from_unix(0x2020_2020))
+        .not_after(Expiry::from_unix(0x7030_3030));
+    let keys = KeySet::new(vec![first, key(0x40)]).expect("one encrypts");
+    let (epoch, seed) = (0x0505_0505_0505, 7);
+    let staged = Staged::new(epoch, &keys, KeySource::Rotation, seed);
+    let words = staged.words();
+    let bytes = |n: u8| u64::from_ne_bytes([n; 8]);
+    let check = crate::hash::check(seed, &staged.bytes()[crate::words::WORD..]);
+    let find = |value: u64| {
+        let first = words.iter().position(|word| *word == value).expect("it is there");
+        let last = words.iter().rposition(|word| *word == value).expect("it is there");
+        if first == last { first.to_string() } else { format!("{first}-{last}") }
+    };
+    let count_and_source = 2 | 3 << 32;
+    let rows = [
+        (find(check), "check"),
+        (find(epoch), "epoch"),
+        ("2".into(), "published"),
+        ("3".into(), "uptime"),
+        (find(count_and_source), "count, source"),
+        (find(std::process::id().into()), "writer"),
+        (find(bytes(0x10)), "name of the first key"),
+        (find(bytes(0x11)), "HMAC key"),
+        (find(bytes(0x12)), "AES key"),
+        (find(0x2020_2020), "not-before"),
+        (find(0x7030_3030), "not-after"),
+        ("28".into(), "cipher"),
+        (find(bytes(0x40)).split('-').next().expect("a first").into(), "the next key"),
+    ];
+    assert!(words[2].abs_diff(crate::session::now_secs().into()) < 60 && words[28] == 2);
+    assert!(words[3].abs_diff(crate::sys::process::uptime_ms()) < 60_000);
+    Expected {
+        heading: "4.2 A copy of the keys".into(),
+        columns: &["word", "part"],
+        rows: rows.into_iter().map(|(word, part)| vec![word, part.into()]).collect(),
     }
 }
 

@@ -149,8 +149,8 @@ fn dots_and_a_long_name_are_names_like_any_other() {
 fn a_wish_that_differs_from_the_segment_is_refused() {
     let (_place, path) = Place::with_segment("s");
     let cases = [
-        (Options::new().size(1 << 20), SMALL_BYTES, 8192 + 63 * 16_384),
-        (Options::new().sessions(1000), SMALL_BYTES, 8192 + 43 * 16_384),
+        (Options::new().size(1 << 20), SMALL_BYTES, 20_480 + 62 * 16_384),
+        (Options::new().sessions(1000), SMALL_BYTES, 20_480 + 43 * 16_384),
         (Options::new().max_session(4096), 10_240, 4096),
         (Options::new().processes(5), 4, 5),
         (Options::new().lifetime(Duration::from_secs(300)), 3600, 300),

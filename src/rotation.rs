@@ -102,7 +102,8 @@ impl Rotation {
 /// no later, then the oldest, but not the one that encrypts. The caller is warned of those.
 fn make_room(keys: &mut Vec<TicketKey>, now: u32) {
     while keys.len() > MAX_KEYS {
-        let starts_no_later = |at: usize, newer: &TicketKey| newer.not_before <= keys[at].not_before;
+        let starts_no_later =
+            |at: usize, newer: &TicketKey| newer.not_before <= keys[at].not_before;
         let is_useless = |at: &usize| {
             let has_started = keys[*at].not_before.passed_at(now);
             !has_started && keys[..*at].iter().any(|newer| starts_no_later(*at, newer))

@@ -238,7 +238,10 @@ fn a_forged_copy_is_refused_where_it_makes_no_sense() {
         ("an unknown source", set(4, 2 | 5 << 32)),
         ("no cipher", set(key_at(1) + 12, 0)),
         ("an unknown cipher", set(key_at(1) + 12, 3)),
-        ("an AES key of zeroes", forge(bytes.clone(), |b| b[(key_at(0) + 6) * WORD..][..32].fill(0))),
+        (
+            "an AES key of zeroes",
+            forge(bytes.clone(), |b| b[(key_at(0) + 6) * WORD..][..32].fill(0)),
+        ),
     ] {
         assert!(decode(&forged, 2, SEED).is_none(), "{what}");
     }

@@ -47,7 +47,10 @@ fn without_a_delay_a_new_key_encrypts_at_once() {
     let now = now_secs();
     let keys = every_secs(60).activation_delay(Duration::ZERO);
     let keys = keys.next_keys(Some(&ring(vec![key(1)])), now).expect("keys");
-    assert_eq!(KeySet::trusted(keys).roles(now).next().map(|(_, role)| role), Some(KeyRole::Current));
+    assert_eq!(
+        KeySet::trusted(keys).roles(now).next().map(|(_, role)| role),
+        Some(KeyRole::Current)
+    );
 }
 
 /// Every ticket resumes for its whole lifetime, whenever it was issued.
@@ -110,7 +113,8 @@ fn rotation_goes_on_after_the_clock_was_set_back() {
 /// one that encrypted fell out of it.
 #[test]
 fn the_key_that_encrypts_stays_however_the_rotation_was_asked_for() {
-    for (interval_ms, delay_ms) in [(100, 50), (100, 0), (1000, 60_000), (1000, 1000), (3000, 500)] {
+    for (interval_ms, delay_ms) in [(100, 50), (100, 0), (1000, 60_000), (1000, 1000), (3000, 500)]
+    {
         let interval = Duration::from_millis(interval_ms);
         let rotation = Rotation::every(interval).activation_delay(Duration::from_millis(delay_ms));
         let start = now_secs();

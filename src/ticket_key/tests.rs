@@ -50,7 +50,8 @@ fn a_key_is_next_then_current_then_previous_then_expired() {
 fn exactly_one_key_is_current_while_any_may_encrypt() {
     for count in 1..=8_u8 {
         for seed in 0..200_u32 {
-            let time = |salt: u32| NOW + seed.wrapping_mul(2_654_435_761).wrapping_add(salt * 40_503) % 50;
+            let time =
+                |salt: u32| NOW + seed.wrapping_mul(2_654_435_761).wrapping_add(salt * 40_503) % 50;
             let keys = (1..=count).map(|n| {
                 let from = time(n.into());
                 key(n).not_before(at(from)).not_after(at(from + 1 + time(100 + u32::from(n)) % 20))
@@ -90,7 +91,9 @@ fn a_set_that_cannot_be_a_ring_is_refused() {
     assert!(matches!(many, Err(KeyError::Count { found: 33, .. })));
 
     let twice = KeySet::new(vec![key(1), key(2), key(1)]);
-    assert!(matches!(twice, Err(KeyError::RepeatedName { fingerprint }) if fingerprint == key(1).fingerprint()));
+    assert!(
+        matches!(twice, Err(KeyError::RepeatedName { fingerprint }) if fingerprint == key(1).fingerprint())
+    );
 
     for (from, to, is_valid) in [
         (0, now + 60, true),

@@ -184,7 +184,7 @@ impl Drop for Child {
 }
 
 /// Runs `work` as the first process of a PID namespace of its own, where /proc shows that
-/// namespace and no process ID of the machine is touched. `None` where that is not allowed.
+/// namespace and no process ID of the machine is touched, for as long as it takes. `None` where that is not allowed.
 #[must_use]
 pub(crate) fn fork_in_pid_namespace(work: impl FnOnce()) -> Option<Child> {
     const NOT_ALLOWED: i32 = 77;
@@ -195,8 +195,10 @@ pub(crate) fn fork_in_pid_namespace(work: impl FnOnce()) -> Option<Child> {
         return None;
     }
     Some(fork(|| {
+        alarm::cancel();
         unshare(namespaces).expect("allowed");
         let first = fork(|| {
+            alarm::cancel();
             let none: Option<&str> = None;
             let private = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
             mount(none, "/", none, private, none).expect("mounts of our own");

@@ -44,11 +44,10 @@ fn observe(cache: &Cache, epochs: u64, mut then: impl FnMut(&Seen)) -> Vec<Seen>
     let start = Instant::now();
     while seen.last().is_none_or(|last| last.status.epoch < epochs) {
         assert!(start.elapsed() < (INTERVAL + SLACK) * epochs as u32, "rotation has stopped");
-        if let Some(status) = cache.keys().status() {
-            if seen.last().is_none_or(|last| last.status.epoch < status.epoch) {
-                seen.push(Seen { at: Instant::now(), status });
-                then(seen.last().expect("pushed"));
-            }
+        let status = cache.keys().status().expect("keys");
+        if seen.last().is_none_or(|last| last.status.epoch < status.epoch) {
+            seen.push(Seen { at: Instant::now(), status });
+            then(seen.last().expect("pushed"));
         }
         thread::sleep(Duration::from_millis(2));
     }

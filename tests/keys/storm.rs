@@ -53,7 +53,8 @@ impl Board {
     /// One epoch has one content, and one maker.
     fn enter(&self, cell: &[AtomicU64; EPOCHS_MAX], epoch: u64, value: u64, what: &str) {
         let cell = cell.get(epoch as usize).expect("the board is full: fewer kills, please");
-        let before = cell.compare_exchange(0, value, SeqCst, SeqCst).unwrap_or_else(|before| before);
+        let before =
+            cell.compare_exchange(0, value, SeqCst, SeqCst).unwrap_or_else(|before| before);
         assert!(before == 0 || before == value, "epoch {epoch} has two {what}");
     }
 }
@@ -212,9 +213,8 @@ impl Storm {
         cache.keys().publish(vec![key(u64::MAX)]).expect("valid");
 
         let (cache, board) = (&cache, &*board);
-        let watchers: Vec<Child> = (0..WATCHERS)
-            .map(|me| fork_reporting(&report, || watch(cache, board, me)))
-            .collect();
+        let watchers: Vec<Child> =
+            (0..WATCHERS).map(|me| fork_reporting(&report, || watch(cache, board, me))).collect();
         let enlist = |kind: Kind| {
             fork_reporting(&report, || {
                 let files = KeyFiles::new(KeyFormat::Nginx80, &paths);

@@ -208,10 +208,10 @@ fn a_key_file_is_taken_over_when_it_changes() {
     assert_eq!(status.source, KeySource::File);
     let expected = [key(3), key(1)].map(|key| key.fingerprint());
     assert_eq!(status.keys.iter().map(|key| key.fingerprint).collect::<Vec<_>>(), expected);
-    assert_eq!(status.keys.iter().map(|key| key.role).collect::<Vec<_>>(), [
-        KeyRole::Current,
-        KeyRole::Previous
-    ]);
+    assert_eq!(
+        status.keys.iter().map(|key| key.role).collect::<Vec<_>>(),
+        [KeyRole::Current, KeyRole::Previous]
+    );
 }
 
 /// Two files with one key: half of a rotation by hand. What was refused once must be looked at

@@ -21,23 +21,25 @@
 //! # What a handshake sees
 //!
 //! - TLS 1.2 sessions are found by session ID, as often as the client likes until they expire.
+//!   OpenSSL stores them after the handshake's last flight, so a client that is back at another
+//!   worker at once, without having heard a byte, may be too early.
 //! - TLS 1.3 sessions are stateful tickets by default: the ticket is the session's ID and the first
 //!   use takes the session out of the cache, so of any number of uses in any workers exactly one
 //!   resumes (RFC 8446, section 8.1). A client has one ticket per connection then; one that opens
 //!   several connections at once resumes the first. [`Config::reuse_tls13`] allows it more.
 //! - A chain of resumptions ends when the full handshake that it began with is as old as
 //!   [`Config::lifetime`]. The lifetime that tickets tell the client is what is left of it.
-//! - Whatever is wrong with the cache is a miss, which means a full handshake. No error and no panic
-//!   reaches OpenSSL.
+//! - Whatever is wrong with the cache is a miss, which means a full handshake. No error and no
+//!   panic reaches OpenSSL.
 //!
 //! # Virtual hosts
 //!
 //! A session is bound to the [`Config::new`] name, all certificates, the verify mode, the client CA
-//! names and the trusted certificates of the `SSL_CTX`, and to the server name (SNI) and verify mode
-//! of the connection. OpenSSL itself compares neither, which is how sessions of an open host came to
-//! resume at one that demands client certificates (CVE-2025-23419, CVE-2025-23048). Bound to less
-//! than that is what the certificate *callback* or a custom verify callback decides: give hosts that
-//! differ in it different names.
+//! names and the trusted certificates of the `SSL_CTX`, and to the server name (SNI) and verify
+//! mode of the connection. OpenSSL compares neither of the last two, which is how sessions of an
+//! open host came to resume at one that demands client certificates (CVE-2025-23419,
+//! CVE-2025-23048). What the application's own certificate or verify callback decides cannot be
+//! seen: give hosts that differ in it different names.
 //!
 //! A server that switches contexts by server name attaches all of them, and switches in the
 //! **client-hello callback**: OpenSSL looks up sessions right after it. Its servername callback
@@ -56,18 +58,18 @@
 //! (`SSL_OP_NO_ANTI_REPLAY`) where tickets are stateful and single-use, and only there. The other
 //! recipe that works, to keep it and to call `SSL_CTX_add_session` inside the get callback, decides
 //! in two places: it adds a lock of the whole `SSL_CTX` and a second, private copy of the session
-//! for OpenSSL to remove, and it breaks resumption after a HelloRetryRequest, for which OpenSSL asks
-//! twice. OpenSSL's check of the ticket's age stays on in both.
+//! for OpenSSL to remove, and it breaks resumption after a HelloRetryRequest, for which OpenSSL
+//! asks twice. OpenSSL's check of the ticket's age stays on in both.
 //!
 //! # When sessions are removed
 //!
 //! By a fatal alert, sent or received (RFC 5246, section 7.2.2): all that the connection was given
-//! or resumed. *Not* by a connection that ends without close_notify, though OpenSSL's remove callback
-//! is called then too, and at the exit of a worker: it does not say why, and wired to a shared cache
-//! it takes the hit rate of impolite clients to zero. So the adapter sets no remove callback, and
-//! learns of alerts from the connection's info callback (`SSL_set_info_callback(3)`), behind which
-//! the application's own still runs. An alert that could not be sent, because the peer had gone, is
-//! an unclean close.
+//! or resumed. *Not* by a connection that ends without close_notify, though OpenSSL's remove
+//! callback is called then too, and at the exit of a worker: it does not say why, and wired to a
+//! shared cache it takes the hit rate of impolite clients to zero. So the adapter sets no remove
+//! callback, and learns of alerts from the connection's info callback (`SSL_set_info_callback(3)`),
+//! behind which the application's own still runs. An alert that could not be sent, because the peer
+//! had gone, is an unclean close.
 //!
 //! # Limits
 //!
@@ -190,10 +192,10 @@ impl Config {
 ///
 /// Call it **last**, when the certificates with their private keys and the policy for client
 /// certificates are set: sessions are bound to them. What it sets: the cache mode (`SERVER`, and
-/// `NO_INTERNAL`, or else an exiting worker's `SSL_CTX_free` would tell of the end of every session),
-/// the session ID context, the timeout, the new and get callbacks; with [`Tickets::Stateful`] also
-/// `SSL_OP_NO_TICKET`, one ticket per TLS 1.3 handshake, and, unless tickets are reused,
-/// `SSL_OP_NO_ANTI_REPLAY`. The context keeps a handle of the cache.
+/// `NO_INTERNAL`, or else an exiting worker's `SSL_CTX_free` would tell of the end of every
+/// session), the session ID context, the timeout, the new and get callbacks; with
+/// [`Tickets::Stateful`] also `SSL_OP_NO_TICKET`, one ticket per TLS 1.3 handshake, and, unless
+/// tickets are reused, `SSL_OP_NO_ANTI_REPLAY`. The context keeps a handle of the cache.
 ///
 /// # Errors
 ///

@@ -38,6 +38,25 @@ pub fn session_get(cache: &Cache, ctx: &Context, id: &[u8]) -> Option<SslSession
 ///
 /// The bytes hold the session's secret: whoever asked for them has to wipe them.
 ///
+/// ```
+/// use std::time::Duration;
+/// use shmtls::openssl::session_get_buffer;
+/// use shmtls::{Context, Expiry, Miss, Options, SessionId};
+///
+/// let cache = Options::new().size(1 << 20).create_memfd()?;
+/// let (ctx, id) = (Context::named("www"), [7; 32]);
+/// let expiry = Expiry::after(Duration::from_secs(300));
+/// assert!(cache.insert(&ctx, &SessionId::new(&id)?, b"session", expiry).is_stored());
+///
+/// let len = session_get_buffer(&cache, &ctx, &id, None)?;
+/// let mut buffer = vec![0; len];
+/// assert_eq!(session_get_buffer(&cache, &ctx, &id, Some(&mut buffer)), Ok(7));
+/// assert_eq!(buffer, b"session");
+/// let short = session_get_buffer(&cache, &ctx, &id, Some(&mut buffer[..6]));
+/// assert_eq!(short, Err(Miss::ShortBuffer { needed: 7 }));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
 /// # Errors
 ///
 /// [`Miss::ShortBuffer`] tells the length needed, and then `buffer` is untouched; any other

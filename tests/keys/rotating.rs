@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use shmtls::{Cache, KeyFingerprint, KeyRole, KeySource, KeyStatus, Rotation};
 
-use super::procs::{self, Child, join_all};
+use super::procs::{self, Child, alone, join_all};
 use super::raw::key;
 use super::scoreboard::{Barrier, Shared};
 use super::segment;
@@ -74,6 +74,7 @@ fn check_cadence(seen: &[Seen]) {
 /// shakes hands, and whoever has made a key is killed for it.
 #[test]
 fn keys_are_rotated_on_time_without_a_handshake_whoever_dies() {
+    let _turn = alone();
     const PROCESSES: u32 = 4;
     let (cache, started) = (segment(), Shared::<Barrier>::new());
     let mut children: Vec<Child> =
@@ -97,6 +98,7 @@ fn keys_are_rotated_on_time_without_a_handshake_whoever_dies() {
 /// A process that has not heard of a key cannot decrypt with it: that is what the delay is for.
 #[test]
 fn a_key_is_known_to_all_for_the_activation_delay_before_anybody_encrypts_with_it() {
+    let _turn = alone();
     const PROCESSES: u32 = 3;
     let (cache, started) = (segment(), Shared::<Barrier>::new());
     let board = Shared::<[AtomicU32; 2]>::new();
@@ -160,6 +162,7 @@ fn a_key_is_known_to_all_for_the_activation_delay_before_anybody_encrypts_with_i
 /// Whoever publishes by hand starts the interval anew: rotation goes on from there.
 #[test]
 fn an_update_by_hand_puts_off_the_next_rotation() {
+    let _turn = alone();
     let cache = segment();
     let rotator = cache.rotate_keys(rotation()).expect("a thread");
     thread::sleep(INTERVAL / 2);
@@ -180,6 +183,7 @@ fn an_update_by_hand_puts_off_the_next_rotation() {
 /// `fork` copies no threads: a child that dropped what it had inherited waited for one for ever.
 #[test]
 fn a_forked_child_may_drop_the_rotator_that_it_inherited() {
+    let _turn = alone();
     let cache = segment();
     let rotator = cache.rotate_keys(rotation()).expect("a thread");
     let mut rotator = Some(rotator);
@@ -191,6 +195,7 @@ fn a_forked_child_may_drop_the_rotator_that_it_inherited() {
 /// The election, without waiting: of all that find the ring too old, one makes the key.
 #[test]
 fn of_many_processes_that_find_it_due_one_rotates() {
+    let _turn = alone();
     const PROCESSES: u32 = 8;
     const ROUNDS: u32 = 15;
     let (cache, barrier) = (segment(), Shared::<Barrier>::new());

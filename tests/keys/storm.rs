@@ -4,7 +4,6 @@
 use std::collections::HashMap;
 use std::fs;
 use std::path::PathBuf;
-use std::sync::Mutex;
 use std::sync::atomic::Ordering::SeqCst;
 use std::sync::atomic::{AtomicU32, AtomicU64};
 use std::thread;
@@ -14,7 +13,7 @@ use nix::sys::signal::Signal;
 use nix::unistd::alarm;
 use shmtls::{Cache, KeyError, KeyFiles, KeyFormat, KeySource, Published, Rotation};
 
-use super::procs::{Child, Report, fork_reporting, notice};
+use super::procs::{Child, Report, alone, fork_reporting, notice};
 use super::raw::{Raw, bytes48, bytes80, key};
 use super::scoreboard::{Shared, Zeroed};
 use super::segment;
@@ -184,8 +183,6 @@ impl Rng {
     }
 }
 
-static ALONE: Mutex<()> = Mutex::new(());
-
 struct Storm {
     name: &'static str,
     kinds: &'static [Kind],
@@ -198,8 +195,6 @@ struct Storm {
 
 impl Storm {
     fn run(&self) {
-        // Two storms at once would only wait for each other's processes.
-        let _alone = ALONE.lock();
         let (seed, start) = (seed(), Instant::now());
         let told = format!("{} (SHMTLS_SEED={seed})", self.name);
         let mut rng = Rng(seed);
@@ -322,6 +317,7 @@ fn rotate(cache: &Cache, board: &Board, rotation: Rotation) {
 /// half a key. Here they die in every kind of update.
 #[test]
 fn ten_thousand_killed_updaters_leave_the_ring_whole_and_the_epoch_going_up() {
+    let _turn = alone();
     let kinds = &[Kind::Publish, Kind::Load, Kind::Update48, Kind::Rotate];
     Storm { name: "updaters", kinds, kills: kills(), pause_ns: 200_000, by_time: None }.run();
 }
@@ -329,6 +325,7 @@ fn ten_thousand_killed_updaters_leave_the_ring_whole_and_the_epoch_going_up() {
 /// Whoever makes the key may die of it: the others are there.
 #[test]
 fn killed_rotators_rotate_on_time_and_one_at_a_time() {
+    let _turn = alone();
     let kinds = &[Kind::Rotate; 4];
     let by_time = Some(Rotation::every(INTERVAL));
     Storm { name: "rotators", kinds, kills: kills() / 5, pause_ns: 5_000_000, by_time }.run();

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering::SeqCst;
 
 use shmtls::{Cache, TicketKey};
 
-use super::procs::fork;
+use super::procs::{alone, fork};
 use super::raw::{aes, hmac, key, name};
 use super::scoreboard::{Barrier, Shared, Zeroed};
 use super::segment;
@@ -144,6 +144,7 @@ unsafe impl Zeroed for Board {}
 /// not lie about there.
 #[test]
 fn a_process_that_has_refreshed_has_forgotten_the_old_keys() {
+    let _turn = alone();
     let (cache, board) = (segment(), Shared::<Board>::new());
     // In a process of its own, because to make the needles leaves the keys lying about.
     let tailor = fork(|| {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use shmtls::{Cache, KeyError, KeyFiles, KeyFormat, KeyRole, KeySource, KeyStatus, Options};
 
-use super::procs::{self, join_all};
+use super::procs::{self, alone, join_all};
 use super::raw::{Raw, bytes48, bytes80, key};
 use super::scoreboard::{Barrier, Shared, Zeroed};
 use super::segment;
@@ -37,6 +37,7 @@ fn key_epoch_of(cache: &Cache, pid: u64) -> Option<u64> {
 /// By wall clock, two machines' clocks decide who was last; here there is one count.
 #[test]
 fn files_and_calls_from_four_processes_end_on_one_ring_everywhere() {
+    let _turn = alone();
     const PROCESSES: usize = 4;
     const ALL: u32 = PROCESSES as u32 + 1;
     const UPDATES: u64 = 400;
@@ -90,6 +91,7 @@ fn files_and_calls_from_four_processes_end_on_one_ring_everywhere() {
 /// none.
 #[test]
 fn a_forked_worker_shows_the_epoch_of_the_keys_it_inherited() {
+    let _turn = alone();
     let (cache, board) = (segment(), Shared::<Board>::new());
     cache.keys().publish(vec![key(1)]).expect("valid");
     assert_eq!(cache.keys().status().map(|status| status.epoch), Some(1));
@@ -108,6 +110,7 @@ fn a_forked_worker_shows_the_epoch_of_the_keys_it_inherited() {
 /// The table tells who lags behind: its tickets still are of the old key.
 #[test]
 fn the_process_table_shows_a_straggler_until_it_uses_the_keys_again() {
+    let _turn = alone();
     let (cache, board) = (segment(), Shared::<Board>::new());
     cache.keys().publish(vec![key(1)]).expect("valid");
     let child = procs::fork(|| {
@@ -158,6 +161,7 @@ fn an_update_over_an_epoch_that_is_no_more_is_refused() {
 /// Of any number that decide from one ring, one wins.
 #[test]
 fn of_sixteen_updates_over_one_epoch_exactly_one_counts() {
+    let _turn = alone();
     const PROCESSES: u32 = 16;
     const ROUNDS: u64 = 50;
     let (cache, board) = (segment(), Shared::<Board>::new());

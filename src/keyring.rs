@@ -176,8 +176,11 @@ impl Staged {
         bytes.resize(HEAD_WORDS * WORD, 0);
         for key in keys.keys() {
             bytes.extend_from_slice(&key.name);
-            bytes.extend_from_slice(&key.hmac[..]);
-            bytes.extend_from_slice(&key.aes[..]);
+            for part in [key.hmac_key(), key.aes_key()] {
+                let end = bytes.len() + KEY_PART_BYTES;
+                bytes.extend_from_slice(part);
+                bytes.resize(end, 0);
+            }
             let cipher = cipher_code(key.cipher);
             for word in [key.not_before.unix_secs(), key.not_after.unix_secs(), cipher] {
                 bytes.extend_from_slice(&u64::from(word).to_ne_bytes());
@@ -262,6 +265,8 @@ fn source_of(code: u32) -> Option<KeySource> {
 
 const HEAD_WORDS: usize = 16;
 const KEY_WORDS: usize = 16;
+/// Room for an HMAC key, and for an AES key.
+const KEY_PART_BYTES: usize = 32;
 const KEY_SPARE_WORDS: usize = 3;
 /// Updates are rare and short, and nobody waits for one in a handshake.
 const PATIENCE: Patience =

@@ -5,6 +5,7 @@ use std::fmt;
 use xxhash_rust::xxh3::xxh3_64;
 use zeroize::Zeroizing;
 
+use crate::secret::SecretBytes;
 use crate::session::{Expiry, now_secs};
 use crate::sys::random::fill_random;
 
@@ -25,9 +26,9 @@ pub const MAX_KEYS: usize = 32;
 pub struct TicketKey {
     pub(crate) name: [u8; 16],
     pub(crate) cipher: TicketCipher,
-    /// 16 bytes of each are in use with AES-128.
-    pub(crate) hmac: Zeroizing<[u8; 32]>,
-    pub(crate) aes: Zeroizing<[u8; 32]>,
+    /// The HMAC key and the AES key. On the heap: a move of the key must not copy them, for nobody
+    /// wipes the place that a value was moved from.
+    secrets: SecretBytes,
     pub(crate) not_before: Expiry,
     pub(crate) not_after: Expiry,
 }
@@ -120,20 +121,17 @@ impl TicketKey {
                 return Err(KeyError::AllZero { part });
             }
         }
-        let padded = |bytes: &[u8]| {
-            let mut padded = Zeroizing::new([0; 32]);
-            padded[..bytes.len()].copy_from_slice(bytes);
-            padded
-        };
+        let mut secrets = SecretBytes::with_capacity(2 * cipher.key_len());
+        secrets.extend_from_slice(hmac);
+        secrets.extend_from_slice(aes);
         let (not_before, not_after) = (Expiry::from_unix(0), Expiry::from_unix(u32::MAX));
-        let (hmac, aes) = (padded(hmac), padded(aes));
-        Ok(Self { name, cipher, hmac, aes, not_before, not_after })
+        Ok(Self { name, cipher, secrets, not_before, not_after })
     }
 
     /// Whether a ticket of one can be decrypted with the other, times aside.
     pub(crate) fn is_same_as(&self, other: &Self) -> bool {
-        let parts = |key: &Self| (key.name, key.cipher);
-        parts(self) == parts(other) && self.hmac == other.hmac && self.aes == other.aes
+        let open = |key: &Self| (key.name, key.cipher);
+        open(self) == open(other) && *self.secrets == *other.secrets
     }
 
     /// Whether its time has come and is not over.
@@ -143,12 +141,12 @@ impl TicketKey {
 
     /// The HMAC key in use.
     pub(crate) fn hmac_key(&self) -> &[u8] {
-        &self.hmac[..self.cipher.key_len()]
+        &self.secrets[..self.cipher.key_len()]
     }
 
     /// The AES key in use.
     pub(crate) fn aes_key(&self) -> &[u8] {
-        &self.aes[..self.cipher.key_len()]
+        &self.secrets[self.cipher.key_len()..]
     }
 }
 

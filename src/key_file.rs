@@ -162,7 +162,8 @@ impl std::str::FromStr for KeyFormat {
 /// A format name that there is not.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "unknown key format {name:?}, expected one of ats48, apache48, nginx48, nginx80, haproxy48, haproxy80"
+    "unknown key format {name:?}, \
+     expected one of ats48, apache48, nginx48, nginx80, haproxy48, haproxy80"
 )]
 pub struct UnknownKeyFormat {
     /// The name given.

@@ -27,6 +27,9 @@
 //!   use takes the session out of the cache, so of any number of uses in any workers exactly one
 //!   resumes (RFC 8446, section 8.1). A client has one ticket per connection then; one that opens
 //!   several connections at once resumes the first. [`Config::reuse_tls13`] allows it more.
+//! - With [`Tickets::SharedKeys`] the client keeps the session, in a ticket under the keys that all
+//!   processes share ([`Cache::keys`]). In TLS 1.3 it always gets a new ticket, before that when the
+//!   key of the old one no longer encrypts (RFC 5077, section 3.3).
 //! - A chain of resumptions ends when the full handshake that it began with is as old as
 //!   [`Config::lifetime`]. The lifetime that tickets tell the client is what is left of it.
 //! - Whatever is wrong with the cache is a miss, which means a full handshake. No error and no
@@ -46,6 +49,10 @@
 //! comes after the lookup, so connections that switch there find nothing, every time. Should one
 //! find a session before it switches (because the routing of its name has changed since), then the
 //! handshake fails and the session is removed; the client's next one is a full handshake.
+//!
+//! All this holds for tickets under shared keys too: what a session in the cache is found under is
+//! written into the ticket (`SSL_CTX_set_session_ticket_cb(3)`), and one that was issued under
+//! something else is a full handshake.
 //!
 //! # Early data (0-RTT)
 //!
@@ -136,8 +143,9 @@ pub enum Tickets {
     /// [`Cache::rotate_keys`] renews; the cache serves TLS 1.2 clients that do not support tickets.
     /// Tickets can be used again and again, so there is no early data.
     SharedKeys,
-    /// The client, in tickets that OpenSSL encrypts with a key of this context alone; the cache serves TLS 1.2 clients that do not
-    /// support them. Tickets can be used again and again, so there is no early data.
+    /// The client, in tickets that OpenSSL encrypts with a key of this context alone; the cache
+    /// serves TLS 1.2 clients that do not support them. Tickets can be used again and again, so
+    /// there is no early data.
     Stateless,
 }
 

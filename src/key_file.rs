@@ -191,7 +191,8 @@ pub struct KeyFiles {
 }
 
 /// What tells one version of a file from another: its inode, the time of its last change of any
-/// kind, to the nanosecond, and its length. The time of the last write is not asked: copies keep it.
+/// kind, to the nanosecond, and its length. The time of the last write is not asked: copies keep
+/// it.
 type Stamp = (u64, i64, i64, u64);
 
 impl KeyFiles {

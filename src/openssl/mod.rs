@@ -28,7 +28,7 @@
 //!   resumes (RFC 8446, section 8.1). A client has one ticket per connection then; one that opens
 //!   several connections at once resumes the first. [`Config::reuse_tls13`] allows it more.
 //! - With [`Tickets::SharedKeys`] the client keeps the session, in a ticket under the keys that all
-//!   processes share ([`Cache::keys`]). In TLS 1.3 it always gets a new ticket, before that when the
+//!   processes share ([`Cache::keys`]). In TLS 1.3 it always gets a new ticket, in TLS 1.2 when the
 //!   key of the old one no longer encrypts (RFC 5077, section 3.3).
 //! - A chain of resumptions ends when the full handshake that it began with is as old as
 //!   [`Config::lifetime`]. The lifetime that tickets tell the client is what is left of it.

@@ -92,7 +92,7 @@ fn a_set_that_cannot_be_a_ring_is_refused() {
 
     let twice = KeySet::new(vec![key(1), key(2), key(1)]);
     assert!(
-        matches!(twice, Err(KeyError::RepeatedName { fingerprint }) if fingerprint == key(1).fingerprint())
+        matches!(twice, Err(KeyError::RepeatedName { fingerprint: f }) if f == key(1).fingerprint())
     );
 
     for (from, to, is_valid) in [

@@ -140,6 +140,10 @@ fn check_file(file: &File, place: &Path, trust: Trust) -> Result<u64, AttachErro
     if mode & !(trust.mode | 0o600) != 0 {
         return Err(AttachError::TooOpen { found: mode, allowed: trust.mode });
     }
+    let file_system = FileSystem::of(file).map_err(io("examine the file system of"))?;
+    if !trust.read_only && !file_system.is_memory() {
+        return Err(AttachError::NotInMemory { found: file_system.kind });
+    }
     match (stat.st_nlink, file::seals(file)) {
         (0, Some(seals)) if file::length_is_sealed(seals) => {}
         (0, seals) => return Err(AttachError::NotSealed { found: seals.unwrap_or(0) }),

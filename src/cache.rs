@@ -11,7 +11,7 @@ use crate::access::Access;
 use crate::bucket::Found;
 use crate::hook::{Event, EventKind, HookId, Hooks, Lookup, Origin, Removal, Stored};
 use crate::keys::{KeySlot, TicketKeys};
-use crate::lookup::{self, Take, Want};
+use crate::lookup::{self, Want};
 use crate::members::{self, ProcessInfo};
 use crate::miss::{Busy, Inserted, Miss};
 use crate::record::{self, Key};
@@ -57,7 +57,13 @@ impl Cache {
     pub(crate) fn new(segment: Segment, patience: Patience, memory_locked: bool) -> Self {
         let access = Access::new(segment, patience);
         access.line().heartbeat(now_secs());
-        let inner = Inner { access, keys: KeySlot::default(), hooks: Hooks::new(), path: None, memory_locked };
+        let inner = Inner {
+            access,
+            keys: KeySlot::default(),
+            hooks: Hooks::new(),
+            path: None,
+            memory_locked,
+        };
         Self { inner: Arc::new(inner), origin: Origin::Api }
     }
 
@@ -213,8 +219,7 @@ impl Cache {
         id: &SessionId,
         library: Library,
     ) -> Result<Session, Miss> {
-        let want = Want { take: Take::IfSingleUse, ..Want::COPY };
-        self.look_up(context, id, want.of(library))
+        self.look_up(context, id, Want::RESUME.of(library))
     }
 
     /// Removes a session and says whether it was there.
@@ -266,6 +271,12 @@ impl Cache {
         if let Some(counter) = lookup::counter_of(miss) {
             line.count(counter);
         }
+    }
+
+    /// Counts for an adapter.
+    #[cfg_attr(not(feature = "openssl"), allow(dead_code))]
+    pub(crate) fn count(&self, counter: Counter) {
+        self.inner.access.line().count(counter);
     }
 
     /// The ticket keys that all processes share.

@@ -185,6 +185,12 @@ pub enum AttachError {
         /// What it is instead.
         found: &'static str,
     },
+    /// The file is on a disk, where sessions must not go.
+    #[error("the segment is not on a tmpfs (file system type {found:#x})")]
+    NotInMemory {
+        /// `f_type` of its file system.
+        found: i64,
+    },
     /// The memfd can be shrunk under the processes that use it.
     #[error("the memfd is not sealed against shrinking and growing (seals {found:#x})")]
     NotSealed {
@@ -286,6 +292,9 @@ impl AttachError {
             }
             Self::WrongOwner { .. } => "name the owner that you trust with `Options::owner`",
             Self::NotPlain { .. } => "somebody put this there: look before you remove it",
+            Self::NotInMemory { .. } => {
+                "look at this copy with `Inspector`; attach the segment itself, below /dev/shm"
+            }
             Self::NotSealed { .. } => "hand over a memfd that `create_memfd` made",
             Self::NotASegment { .. } => "check the name: this file is something else",
             Self::OtherVersion { .. } | Self::OtherFingerprint { .. } => {
@@ -299,7 +308,10 @@ impl AttachError {
                 "share the PID namespace (docker run --pid=...), or attach read-only with \
                  `Inspector`"
             }
-            Self::OtherBoot => "remove the file: nothing in it can be of use",
+            Self::OtherBoot => {
+                "mount /proc if it is missing here; otherwise remove the file: nothing in it can \
+                 be of use"
+            }
             Self::Differs { .. } => {
                 "the segment's creator decides; drop the option, or remove the segment first"
             }

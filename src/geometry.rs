@@ -9,8 +9,8 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::error::{AttachError, OptionsError};
 use crate::layout::{
-    BucketHeader, FINGERPRINT, HEADER_FIELDS_BYTES, Header, LAYOUT_VERSION, MAGIC, MemberLine, PAGE, RECORD_HEAD_WORDS,
-    STATE_READY,
+    BucketHeader, FINGERPRINT, HEADER_FIELDS_BYTES, Header, LAYOUT_VERSION, MAGIC, MemberLine,
+    PAGE, RECORD_HEAD_WORDS, STATE_READY,
 };
 use crate::words::{WORD, words_for};
 
@@ -85,7 +85,8 @@ impl Geometry {
             Size::Bytes(bytes) => bytes,
             Size::Sessions(n) => n
                 .saturating_mul(TYPICAL_SESSION)
-                .next_multiple_of(bucket_bytes.into())
+                .checked_next_multiple_of(bucket_bytes.into())
+                .unwrap_or(u64::MAX)
                 .saturating_add(buckets_offset),
         };
         let least = buckets_offset + u64::from(bucket_bytes);
@@ -260,7 +261,8 @@ impl HeaderBytes {
 }
 
 /// Parts of the header that no process of this layout ever writes.
-const RESERVED: [(&str, Range<usize>); 3] = [
+const RESERVED: [(&str, Range<usize>); 4] = [
+    ("reserved_pid", offset_of!(Header, reserved_pid)..offset_of!(Header, pid_namespace)),
     ("reserved_check", offset_of!(Header, reserved_check)..offset_of!(Header, members_lock)),
     ("reserved_members", offset_of!(Header, reserved_members)..offset_of!(Header, retired)),
     ("reserved", offset_of!(Header, reserved)..offset_of!(Header, keys)),

@@ -2,8 +2,8 @@
 //! different keys to nginx and to Apache, and the same 80 to nginx and to HAProxy.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -161,7 +161,10 @@ impl std::str::FromStr for KeyFormat {
 
 /// A format name that there is not.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("unknown key format {name:?}, expected one of ats48, apache48, nginx48, nginx80, haproxy48, haproxy80")]
+#[error(
+    "unknown key format {name:?}, \
+     expected one of ats48, apache48, nginx48, nginx80, haproxy48, haproxy80"
+)]
 pub struct UnknownKeyFormat {
     /// The name given.
     pub name: String,
@@ -187,8 +190,10 @@ pub struct KeyFiles {
     seen: Vec<Option<Stamp>>,
 }
 
-/// What tells one version of a file from another.
-type Stamp = (SystemTime, u64);
+/// What tells one version of a file from another: its inode, the time of its last change of any
+/// kind, to the nanosecond, and its length. The time of the last write is not asked: copies keep
+/// it.
+type Stamp = (u64, i64, i64, u64);
 
 impl KeyFiles {
     /// Files of one format. The first key of the first file encrypts, except for HAProxy's.
@@ -197,7 +202,7 @@ impl KeyFiles {
         Self { format, seen: vec![None; paths.len()], paths }
     }
 
-    /// Whether a file has another time or length than when it was last read.
+    /// Whether a file has been changed or replaced since its keys were last taken over.
     pub fn have_changed(&self) -> bool {
         self.paths.iter().zip(&self.seen).any(|(path, seen)| stamp(path) != *seen)
     }
@@ -219,13 +224,21 @@ impl KeyFiles {
         self.seen = seen;
         Ok(keys)
     }
+
+    /// What was read was of no use: it is to be read again.
+    pub(crate) fn forget(&mut self) {
+        self.seen.fill(None);
+    }
 }
 
 fn stamp(path: &Path) -> Option<Stamp> {
     let meta = fs::metadata(path).ok()?;
-    Some((meta.modified().ok()?, meta.len()))
+    Some((meta.ino(), meta.ctime(), meta.ctime_nsec(), meta.len()))
 }
 
 const NAME_LEN: usize = 16;
 /// HAProxy's TLS_TICKETS_NO.
 const HAPROXY_MIN: usize = 3;
+
+#[cfg(test)]
+mod tests;

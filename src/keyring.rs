@@ -14,7 +14,8 @@
 //! 4  count      keys (32 bits), source (32)
 //! 5  writer     process ID
 //! 6-15          zero
-//! 16 + 16 i     key i: name (2), HMAC key (4), AES key (4), not-before, not-after, cipher, zero (3)
+//! 16 + 16 i     key i: name (2), HMAC key (4), AES key (4), not-before, not-after, cipher,
+//!               zero (3)
 //! ```
 
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
@@ -64,16 +65,10 @@ pub(crate) fn epoch(region: &KeyRegion) -> u64 {
     region.epoch.load(Acquire)
 }
 
-/// The ring as it is now: `None` before there are any keys.
+/// The ring as it is now: `None` before there are any keys. Writes nothing.
 ///
 /// `Err` if writers were too fast for us, or the bytes fail their check: keep what you have.
 pub(crate) fn read(region: &KeyRegion, seed: u64) -> Result<Option<Ring>, Unreadable> {
-    settle_after_death(region);
-    read_only(region, seed)
-}
-
-/// [`read`] for whoever may not write.
-pub(crate) fn read_only(region: &KeyRegion, seed: u64) -> Result<Option<Ring>, Unreadable> {
     let backoff = Backoff::new();
     while !backoff.is_completed() {
         let epoch = epoch(region);
@@ -90,6 +85,27 @@ pub(crate) fn read_only(region: &KeyRegion, seed: u64) -> Result<Option<Ring>, U
     Err(Unreadable)
 }
 
+#[cfg(test)]
+impl Staged {
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    pub(crate) fn words(&self) -> Vec<u64> {
+        self.bytes.as_chunks().0.iter().map(|word| u64::from_ne_bytes(*word)).collect()
+    }
+}
+
+/// A dead writer's retired keys must not stay until the next update: whoever uses the ring next
+/// clears them away. If somebody else is at it already, that is not waited for: this is a
+/// handshake.
+#[inline]
+pub(crate) fn settle_after_death(region: &KeyRegion) {
+    if region.lock.load(Relaxed) & OWNER_DIED != 0 {
+        drop(RingWriter::lock_within(region, NO_PATIENCE));
+    }
+}
+
 /// The ring could not be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Unreadable;
@@ -104,7 +120,11 @@ pub(crate) struct RingWriter<'a> {
 impl<'a> RingWriter<'a> {
     /// Takes the ring's lock, and clears up after a writer that died with it.
     pub(crate) fn lock(region: &'a KeyRegion) -> Result<Self, KeyError> {
-        let acquired = robust::lock(&region.lock, PATIENCE).map_err(|_| KeyError::Busy)?;
+        Self::lock_within(region, PATIENCE)
+    }
+
+    fn lock_within(region: &'a KeyRegion, patience: Patience) -> Result<Self, KeyError> {
+        let acquired = robust::lock(&region.lock, patience).map_err(|_| KeyError::Busy)?;
         let writer = Self { region, _guard: acquired.guard };
         if acquired.death.is_some() {
             writer.wipe_other_copy();
@@ -119,12 +139,15 @@ impl<'a> RingWriter<'a> {
     /// Makes `keys` the ring, under the next epoch; `staged` was encoded for it.
     pub(crate) fn publish(self, staged: &Staged) -> Result<u64, KeyError> {
         let epoch = self.epoch();
-        if staged.epoch != epoch + 1 {
-            return Err(KeyError::Stale { found: epoch, expected: staged.epoch - 1 });
+        if staged.epoch != epoch.wrapping_add(1) {
+            let expected = staged.epoch.wrapping_sub(1);
+            return Err(KeyError::Stale { found: epoch, expected });
         }
         words::store(copy_of(self.region, staged.epoch), &staged.bytes);
         kill_point();
         self.region.epoch.store(staged.epoch, Release);
+        // A reader that has copied a wiped word must see that the epoch has moved.
+        fence(Release);
         kill_point();
         self.wipe_other_copy();
         Ok(staged.epoch)
@@ -132,7 +155,7 @@ impl<'a> RingWriter<'a> {
 
     /// The copy that does not count holds retired keys, or half of what a dead writer wrote.
     fn wipe_other_copy(&self) {
-        words::wipe(copy_of(self.region, self.epoch() + 1));
+        words::wipe(copy_of(self.region, self.epoch().wrapping_add(1)));
     }
 }
 
@@ -154,8 +177,11 @@ impl Staged {
         bytes.resize(HEAD_WORDS * WORD, 0);
         for key in keys.keys() {
             bytes.extend_from_slice(&key.name);
-            bytes.extend_from_slice(&key.hmac[..]);
-            bytes.extend_from_slice(&key.aes[..]);
+            for part in [key.hmac_key(), key.aes_key()] {
+                let end = bytes.len() + KEY_PART_BYTES;
+                bytes.extend_from_slice(part);
+                bytes.resize(end, 0);
+            }
             let cipher = cipher_code(key.cipher);
             for word in [key.not_before.unix_secs(), key.not_after.unix_secs(), cipher] {
                 bytes.extend_from_slice(&u64::from(word).to_ne_bytes());
@@ -166,14 +192,6 @@ impl Staged {
         let check = hash::check(seed, &bytes[WORD..]);
         bytes[..WORD].copy_from_slice(&check.to_ne_bytes());
         Self { epoch, bytes }
-    }
-}
-
-/// A dead writer's retired keys must not stay until the next update: whoever reads the ring next
-/// clears them away, if nobody else is doing it.
-fn settle_after_death(region: &KeyRegion) {
-    if region.lock.load(Relaxed) & OWNER_DIED != 0 {
-        drop(RingWriter::lock(region));
     }
 }
 
@@ -195,7 +213,10 @@ fn decode(bytes: &[u8], epoch: u64, seed: u64) -> Option<Ring> {
         return None;
     }
     let count = word(4)? as u32 as usize;
-    let keys = bytes[HEAD_WORDS * WORD..].chunks_exact(KEY_WORDS * WORD).take(count.min(MAX_KEYS));
+    if !(1..=MAX_KEYS).contains(&count) {
+        return None;
+    }
+    let keys = bytes[HEAD_WORDS * WORD..].chunks_exact(KEY_WORDS * WORD).take(count);
     Some(Ring {
         epoch,
         keys: KeySet::trusted(keys.map(decode_key).collect::<Option<_>>()?),
@@ -245,9 +266,16 @@ fn source_of(code: u32) -> Option<KeySource> {
 
 const HEAD_WORDS: usize = 16;
 const KEY_WORDS: usize = 16;
+/// Room for an HMAC key, and for an AES key.
+const KEY_PART_BYTES: usize = 32;
 const KEY_SPARE_WORDS: usize = 3;
 /// Updates are rare and short, and nobody waits for one in a handshake.
 const PATIENCE: Patience =
     Patience { deadline: Duration::from_millis(500), slice: Duration::from_millis(10) };
+/// One try.
+const NO_PATIENCE: Patience = Patience { deadline: Duration::ZERO, slice: Duration::ZERO };
 
 const _: () = assert!(KEY_COPY_WORDS == HEAD_WORDS + MAX_KEYS * KEY_WORDS);
+
+#[cfg(test)]
+mod tests;

@@ -3,7 +3,6 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwapOption;
@@ -19,16 +18,19 @@ use crate::ticket_key::{KeyError, KeyFingerprint, KeyRole, KeySet, TicketKey};
 pub(crate) struct KeySlot(ArcSwapOption<Ring>);
 
 impl KeySlot {
-    /// The keys to use now. One atomic load as long as nothing has changed.
+    /// The keys to use now. As long as nothing has changed that is a look at the ring's epoch and
+    /// lock, which share a cache line, and at this process's own line.
     #[inline]
     pub(crate) fn current(&self, access: &Access) -> Option<Arc<Ring>> {
-        let epoch = keyring::epoch(&access.segment.header().keys);
-        let ring = self.0.load_full();
-        match &ring {
-            Some(ring) if ring.epoch == epoch => {}
-            None if epoch == 0 => return None,
-            _ => return self.refresh(access, ring),
+        let region = &access.segment.header().keys;
+        keyring::settle_after_death(region);
+        let epoch = keyring::epoch(region);
+        let mut ring = self.0.load_full();
+        if ring.as_ref().map_or(0, |ring| ring.epoch) != epoch {
+            ring = self.refresh(access, ring);
         }
+        // Not only after a refresh: a forked child inherits the keys, but not the line.
+        access.line().uses_keys_of(ring.as_ref().map_or(0, |ring| ring.epoch));
         ring
     }
 
@@ -40,8 +42,6 @@ impl KeySlot {
         let ring = ring.map(Arc::new);
         // Another thread may have been here with a newer one: the next call sees that.
         self.0.store(ring.clone());
-        let epoch = ring.as_ref().map_or(0, |ring| ring.epoch);
-        access.line().key_epoch.store(epoch, Relaxed);
         ring
     }
 }
@@ -155,11 +155,35 @@ impl<'a> TicketKeys<'a> {
         let (keys, now) = (KeySet::new(keys)?, now_secs());
         let before = self.current();
         let seed = self.access.geometry().seed;
-        let staged = Staged::new(expected + 1, &keys, source, seed);
+        let staged = Staged::new(expected.wrapping_add(1), &keys, source, seed);
         let epoch = RingWriter::lock(self.region())?.publish(&staged)?;
         let warnings = warnings(before.as_deref(), &keys, now);
         self.current();
         Ok(Published { epoch, warnings })
+    }
+
+    /// Puts a key in front of the ring, of which at most `keep` keys stay. It encrypts from its
+    /// not-before on; those behind it decrypt until their not-after.
+    ///
+    /// # Errors
+    ///
+    /// [`KeyError`]; the ring stays as it was.
+    pub fn add(
+        &self,
+        key: TicketKey,
+        keep: usize,
+        source: KeySource,
+    ) -> Result<Published, KeyError> {
+        loop {
+            let ring = self.current();
+            let epoch = ring.as_deref().map_or(0, |ring| ring.epoch);
+            let older = ring.iter().flat_map(|ring| ring.keys.live(now_secs()));
+            let keys = std::iter::once(&key).chain(older).take(keep.max(1)).cloned().collect();
+            match self.publish_over(epoch, keys, source) {
+                Err(KeyError::Stale { .. }) => {}
+                result => return result,
+            }
+        }
     }
 
     /// `TSSslTicketKeyUpdate`: N keys of 48 bytes (name, HMAC, AES), the newest first. The first
@@ -176,9 +200,9 @@ impl<'a> TicketKeys<'a> {
     ///
     /// # Errors
     ///
-    /// [`KeyError`]; the ring stays as it was.
+    /// [`KeyError`]; the ring stays as it was, and the files still count as changed.
     pub fn load(&self, files: &mut KeyFiles) -> Result<Published, KeyError> {
-        self.publish_as(files.read()?, KeySource::File)
+        self.publish_as(files.read()?, KeySource::File).inspect_err(|_| files.forget())
     }
 
     /// Takes over the keys of an update that another machine made.
@@ -235,13 +259,15 @@ pub(crate) fn status(ring: &Ring) -> KeyStatus {
 /// Compares an update with the ring before it (what wangle calls a valid rotation).
 fn warnings(before: Option<&Ring>, after: &KeySet, now: u32) -> Vec<KeyWarning> {
     let Some(before) = before else { return Vec::new() };
-    let is_in = |set: &KeySet, key: &TicketKey| set.keys().iter().any(|k| k.name == key.name);
+    let is_in = |set: &KeySet, key: &TicketKey| set.keys().iter().any(|k| k.is_same_as(key));
     let has_encrypted = |role| matches!(role, KeyRole::Current | KeyRole::Previous);
-    let dropped = before.keys.roles(now).filter(|(key, role)| {
-        has_encrypted(*role) && !is_in(after, key)
-    });
+    let dropped =
+        before.keys.roles(now).filter(|(key, role)| has_encrypted(*role) && !is_in(after, key));
     let dropped = dropped.map(|(key, _)| KeyWarning::DropsLiveTickets(key.fingerprint()));
     let unknown = after.encrypting(now).filter(|key| !is_in(&before.keys, key));
     let unknown = unknown.map(|key| KeyWarning::NotKnownBefore(key.fingerprint()));
     dropped.chain(unknown).collect()
 }
+
+#[cfg(test)]
+mod tests;

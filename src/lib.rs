@@ -1,4 +1,4 @@
-//! One TLS session cache for all worker processes on a Linux machine.
+//! One TLS session cache and one set of ticket keys for all worker processes on a Linux machine.
 //!
 //! A prefork server has one TLS context per worker. A client that returns reaches another worker
 //! than before in N - 1 of N cases, and pays for a full handshake. `shmtls` keeps the sessions in
@@ -11,6 +11,7 @@
 //! | share sessions or ticket keys between rustls workers | [`rustls::attach`] |
 //! | make or find a segment | [`Options`] |
 //! | store and find sessions by hand | [`Cache`] |
+//! | share and rotate ticket keys | [`Cache::keys`], [`Cache::rotate_keys`], [`KeyFiles`] |
 //! | be told of what happens | [`Cache::hook`], [`Event`] |
 //! | know why sessions are not found | [`Miss`], [`Stats`] |
 //! | look into a live segment from outside | [`Inspector`] |
@@ -33,6 +34,12 @@
 //! [`Cache::take`] gets and removes a session under one lock. Of any number of takers in any
 //! processes exactly one has it, whoever is killed when. That makes TLS 1.3 tickets single-use and
 //! 0-RTT replay-safe over all workers (RFC 8446, section 8.1).
+//!
+//! # Ticket keys
+//!
+//! A ring of keys lies in the segment, with an epoch. Every process uses the most recent ring from
+//! its next handshake on, whether an update came from the API, a file or automatic rotation. A new
+//! key is published before anybody encrypts with it.
 //!
 //! # Processes, threads, forks
 //!

@@ -43,6 +43,8 @@ impl Want {
     pub(crate) const COPY: Self = Self { take: Take::Never, library: None, limit: usize::MAX };
     /// Whatever is there, and nobody else gets it.
     pub(crate) const TAKE: Self = Self { take: Take::Always, ..Self::COPY };
+    /// What is single-use nobody else gets.
+    pub(crate) const RESUME: Self = Self { take: Take::IfSingleUse, ..Self::COPY };
 
     /// Only what is this library's.
     pub(crate) fn of(self, library: Library) -> Self {

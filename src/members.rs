@@ -125,6 +125,14 @@ impl MemberLine {
         }
     }
 
+    /// Notes which ticket keys the process uses; one store for each epoch.
+    #[inline]
+    pub(crate) fn uses_keys_of(&self, epoch: u64) {
+        if self.key_epoch.load(Relaxed) != epoch {
+            self.key_epoch.store(epoch, Relaxed);
+        }
+    }
+
     /// The writer number that records carry.
     #[inline]
     pub(crate) fn writer(&self) -> u16 {
@@ -169,12 +177,12 @@ impl ProcessInfo {
 
     /// When it attached.
     pub fn attached(&self) -> SystemTime {
-        UNIX_EPOCH + Duration::from_secs(self.attached_secs)
+        time_of(self.attached_secs)
     }
 
     /// When it last used the cache, to the second.
     pub fn last_seen(&self) -> SystemTime {
-        UNIX_EPOCH + Duration::from_secs(self.heartbeat_secs)
+        time_of(self.heartbeat_secs)
     }
 
     /// The epoch of the ticket keys that it used last; 0 if it has used none.
@@ -191,6 +199,11 @@ impl ProcessInfo {
     pub fn is_alive(&self) -> bool {
         !is_gone(self.pid, self.start_ticks)
     }
+}
+
+/// A time from shared memory: cut to what every clock can tell.
+fn time_of(unix_secs: u64) -> SystemTime {
+    UNIX_EPOCH + Duration::from_secs(unix_secs.min(u32::MAX.into()))
 }
 
 /// All lines in use, the dead ones too.
@@ -251,18 +264,8 @@ fn claim(segment: &Segment) -> Option<usize> {
     let pid = std::process::id();
     let start_ticks = process::start_ticks(pid);
     let command = process::own_command();
-    let vacant = vacant_line(segment)?;
-    let _held = lock_table(segment)?;
-    // What was vacant may have been taken since: then the next one, without looking for deaths.
-    let lines = segment.members();
-    let index = match vacant {
-        Vacant::Gone(index, member) if lines[index].member.load(Relaxed) == member => {
-            fold(segment, index);
-            index
-        }
-        _ => lines.iter().position(|line| line.pid.load(Relaxed) == 0)?,
-    };
-    let line = &lines[index];
+    let (index, _held) = vacate(segment)?;
+    let line = &segment.members()[index];
     line.member.store(segment.header().next_member.fetch_add(1, Relaxed), Relaxed);
     line.start_ticks.store(start_ticks, Relaxed);
     line.key_epoch.store(0, Relaxed);
@@ -275,7 +278,29 @@ fn claim(segment: &Segment) -> Option<usize> {
     Some(index)
 }
 
-/// A line to take: its liveness was asked without the table's lock.
+/// A free line, with the table's lock.
+fn vacate(segment: &Segment) -> Option<(usize, RobustGuard<'_>)> {
+    let lines = segment.members();
+    // Liveness is asked without the lock. Whoever comes at the same time may have taken what was
+    // vacant by the time the lock is ours: then there may be another.
+    for _ in lines {
+        let vacant = vacant_line(segment)?;
+        let held = lock_table(segment)?;
+        if let Some(index) = lines.iter().position(|line| line.pid.load(Relaxed) == 0) {
+            return Some((index, held));
+        }
+        match vacant {
+            Vacant::Gone(index, member) if lines[index].member.load(Relaxed) == member => {
+                fold(segment, index);
+                return Some((index, held));
+            }
+            _ => {}
+        }
+    }
+    None
+}
+
+/// A line to take.
 enum Vacant {
     Free,
     /// Index and member number of a process that is gone.
@@ -287,16 +312,18 @@ fn vacant_line(segment: &Segment) -> Option<Vacant> {
     if lines.iter().any(|line| line.pid.load(Acquire) == 0) {
         return Some(Vacant::Free);
     }
-    let (index, line) = lines
-        .iter()
-        .enumerate()
-        .find(|(_, line)| is_gone(line.pid.load(Relaxed), line.start_ticks.load(Relaxed)))?;
-    Some(Vacant::Gone(index, line.member.load(Relaxed)))
+    lines.iter().enumerate().find_map(|(index, line)| {
+        // Before the liveness: if the line changes hands meanwhile, so does this number.
+        let member = line.member.load(Acquire);
+        is_gone(line.pid.load(Acquire), line.start_ticks.load(Relaxed))
+            .then_some(Vacant::Gone(index, member))
+    })
 }
 
-/// Dead, or another process by now.
+/// Dead, or another process by now. When in doubt (/proc shows only one's own) it is there.
 fn is_gone(pid: u32, start_ticks: u64) -> bool {
-    process::is_dead(pid) || process::start_ticks(pid) != start_ticks
+    let is_another = |now| now != 0 && start_ticks != 0 && now != start_ticks;
+    process::is_dead(pid) || is_another(process::start_ticks(pid))
 }
 
 /// Moves a line's counters into the retired total and frees the line. Under the table's lock.

@@ -235,7 +235,11 @@ impl Options {
             let members = found.member_count;
             let lifetime = Duration::from_secs(found.lifetime_secs.into());
             let plan = Plan { size, max_session: found.max_session, members, lifetime, seed: 0 };
-            Geometry::plan(&plan).map_or(u64::MAX, |geometry| geometry.total_bytes)
+            match (Geometry::plan(&plan), size) {
+                (Ok(geometry), _) => geometry.total_bytes,
+                (Err(_), Size::Bytes(bytes)) => bytes,
+                (Err(_), Size::Sessions(_)) => u64::MAX,
+            }
         };
         let wishes = [
             ("a size in bytes of", found.total_bytes, self.size.map(of_size)),

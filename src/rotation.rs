@@ -6,6 +6,7 @@
 //! participant that dies is simply not there next time. Due is a matter of uptime, not of the
 //! wall clock, which may jump.
 
+use std::mem;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -52,10 +53,11 @@ impl Rotation {
         }
     }
 
-    /// How long before its first use a key is published: so long may a process take to hear of
-    /// it. A minute by default.
+    /// How long before its first use a key is published, at the least and in whole seconds: so long
+    /// may a process take to hear of it. A minute by default; the interval at the most, or the ring
+    /// would fill with keys whose time never comes.
     pub fn activation_delay(self, delay: Duration) -> Self {
-        Self { activation_delay: delay, ..self }
+        Self { activation_delay: delay.min(self.interval), ..self }
     }
 
     /// How long tickets live: so long a key decrypts after it has stopped to encrypt. Should be
@@ -73,20 +75,44 @@ impl Rotation {
     }
 
     /// The keys after `ring`: a new one in front, those before it with an end.
-    fn next_keys(&self, ring: Option<&Ring>) -> Result<Vec<TicketKey>, KeyError> {
-        let now = now_secs();
+    fn next_keys(&self, ring: Option<&Ring>, now: u32) -> Result<Vec<TicketKey>, KeyError> {
         let new = TicketKey::random()?;
         let Some(ring) = ring else { return Ok(vec![new]) };
-        let starts = Expiry::after(self.activation_delay);
-        let ends = Expiry::after(self.activation_delay + self.ticket_lifetime + ROUNDING);
+        // A clock that was set back far enough leaves nothing that encrypts: then that is urgent.
+        let is_urgent = self.activation_delay.is_zero() || ring.keys.encrypting(now).is_none();
+        let delay = if is_urgent { 0 } else { NOW_ROUNDING + secs_up(self.activation_delay) };
+        let starts = Expiry::from_unix(now.saturating_add(delay));
+        // A ticket can be issued until `starts`, and its lifetime begins with the next second.
+        let lifetime = NOW_ROUNDING + secs_up(self.ticket_lifetime);
+        let ends = Expiry::from_unix(starts.unix_secs().saturating_add(lifetime));
         let mut keys = vec![new.not_before(starts)];
-        for key in ring.keys.keys().iter().filter(|key| !key.not_after.passed_at(now)) {
-            let ends = key.not_after.min(ends);
+        for key in ring.keys.live(now) {
+            // One that starts later than that (HAProxy's last line) is other machines' to encrypt
+            // with: it has no end yet.
+            let has_end = key.not_before < ends;
+            let ends = if has_end { key.not_after.min(ends) } else { key.not_after };
             keys.push(key.clone().not_after(ends));
         }
-        // More keys than fit: the oldest go, and the caller is warned of it.
-        keys.truncate(MAX_KEYS);
+        make_room(&mut keys, now);
         Ok(keys)
+    }
+}
+
+/// Drops what there is no room for: first keys that never get to encrypt because a newer one starts
+/// no later, then the oldest, but not the one that encrypts. The caller is warned of those.
+fn make_room(keys: &mut Vec<TicketKey>, now: u32) {
+    while keys.len() > MAX_KEYS {
+        let starts_no_later =
+            |at: usize, newer: &TicketKey| newer.not_before <= keys[at].not_before;
+        let is_useless = |at: &usize| {
+            let has_started = keys[*at].not_before.passed_at(now);
+            !has_started && keys[..*at].iter().any(|newer| starts_no_later(*at, newer))
+        };
+        let current = keys.iter().position(|key| key.encrypts_at(now));
+        let oldest_first = || (0..keys.len()).rev();
+        let victim = oldest_first().find(is_useless);
+        let victim = victim.or_else(|| oldest_first().find(|at| Some(*at) != current));
+        keys.remove(victim.unwrap_or(0));
     }
 }
 
@@ -102,7 +128,7 @@ impl TicketKeys<'_> {
             return Ok(None);
         }
         let epoch = ring.as_deref().map_or(0, |ring| ring.epoch);
-        let keys = rotation.next_keys(ring.as_deref())?;
+        let keys = rotation.next_keys(ring.as_deref(), now_secs())?;
         match self.publish_over(epoch, keys, KeySource::Rotation) {
             Ok(published) => Ok(Some(published)),
             Err(KeyError::Stale { .. }) => Ok(None),
@@ -150,19 +176,29 @@ impl Cache {
 
 impl Drop for Rotator {
     fn drop(&mut self) {
-        drop(self.stop.take());
-        if let Some(thread) = self.thread.take() {
-            // In a forked child there is no such thread, and joining it would wait for ever.
-            if self.pid == std::process::id() {
-                let _ = thread.join();
-            }
+        let (stop, thread) = (self.stop.take(), self.thread.take());
+        if self.pid != std::process::id() {
+            // A forked child has no such thread: to join it, or to wait for a lock that it held at
+            // the fork, would be for ever.
+            mem::forget((stop, thread));
+            return;
+        }
+        drop(stop);
+        if let Some(thread) = thread {
+            let _ = thread.join();
         }
     }
 }
 
-/// Times are whole seconds, so a ticket can be issued almost a second after `starts`, and die
-/// almost a second later than `ends`.
-const ROUNDING: Duration = Duration::from_secs(2);
+fn secs_up(duration: Duration) -> u32 {
+    u32::try_from(duration.as_nanos().div_ceil(1_000_000_000)).unwrap_or(u32::MAX / 4)
+}
+
+/// Times are whole seconds, rounded down: it can be almost a second later than that.
+const NOW_ROUNDING: u32 = 1;
 /// Between two looks at the ring: others may have changed it.
 const MAX_WAIT: Duration = Duration::from_secs(1);
 const MIN_WAIT: Duration = Duration::from_millis(10);
+
+#[cfg(test)]
+mod tests;

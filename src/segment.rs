@@ -11,7 +11,8 @@ use std::sync::atomic::{AtomicU32, AtomicU64};
 
 use crate::geometry::{Geometry, HeaderBytes};
 use crate::layout::{
-    BucketHeader, FINGERPRINT, HEADER_FIELDS_BYTES, Header, LAYOUT_VERSION, MAGIC, MemberLine, STATE_READY,
+    BucketHeader, FINGERPRINT, HEADER_FIELDS_BYTES, Header, LAYOUT_VERSION, MAGIC, MemberLine,
+    STATE_READY,
 };
 use crate::session::now_secs;
 use crate::sys::map::Mapping;

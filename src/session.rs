@@ -138,7 +138,7 @@ pub struct Expiry(u32);
 impl Expiry {
     /// `lifetime` from now, rounded down to whole seconds.
     pub fn after(lifetime: Duration) -> Self {
-        Self::from_secs(u64::from(now_secs()) + lifetime.as_secs())
+        Self::from_secs(u64::from(now_secs()).saturating_add(lifetime.as_secs()))
     }
 
     /// At `time`; a time before 1970 has passed, one after 2106 is cut to the year 2106.

@@ -107,30 +107,47 @@ counters! {
     RepairLost = repair_lost,
     /// Hooks that panicked.
     HookPanics = hook_panics,
+    /// Stateless tickets made under the ring's keys.
+    TicketsIssued = tickets_issued,
+    /// Tickets shown that the current key decrypts.
+    TicketsCurrentKey = tickets_current_key,
+    /// Tickets shown that an older or newer key of the ring decrypts.
+    TicketsOldKey = tickets_old_key,
+    /// Tickets shown whose key is not in the ring: full handshakes.
+    TicketsUnknownKey = tickets_unknown_key,
+    /// Tickets shown that were issued under another context: full handshakes.
+    TicketsOtherContext = tickets_other_context,
 }
 
 impl Stats {
     /// Lookups that found nothing usable.
     pub fn misses(&self) -> u64 {
-        self.misses_absent
-            + self.misses_expired
-            + self.misses_context
-            + self.misses_library
-            + self.misses_busy
-            + self.misses_damaged
-            + self.misses_undecodable
-            + self.misses_invalid_id
+        sum([
+            self.misses_absent,
+            self.misses_expired,
+            self.misses_context,
+            self.misses_library,
+            self.misses_busy,
+            self.misses_damaged,
+            self.misses_undecodable,
+            self.misses_invalid_id,
+        ])
     }
 
     /// All lookups.
     pub fn lookups(&self) -> u64 {
-        self.hits + self.misses()
+        sum([self.hits, self.misses()])
     }
 
     /// Locks whose owner died in them and that are in use again.
     pub fn recoveries(&self) -> u64 {
-        self.owner_died_kernel + self.owner_died_stolen + self.owner_died_self
+        sum([self.owner_died_kernel, self.owner_died_stolen, self.owner_died_self])
     }
+}
+
+/// Wraps: counters come from shared memory, where anything may stand.
+fn sum<const N: usize>(counters: [u64; N]) -> u64 {
+    counters.into_iter().fold(0, u64::wrapping_add)
 }
 
 impl Counter {

@@ -5,6 +5,7 @@ use std::fmt;
 use xxhash_rust::xxh3::xxh3_64;
 use zeroize::Zeroizing;
 
+use crate::secret::SecretBytes;
 use crate::session::{Expiry, now_secs};
 use crate::sys::random::fill_random;
 
@@ -25,9 +26,9 @@ pub const MAX_KEYS: usize = 32;
 pub struct TicketKey {
     pub(crate) name: [u8; 16],
     pub(crate) cipher: TicketCipher,
-    /// 16 bytes of each are in use with AES-128.
-    pub(crate) hmac: Zeroizing<[u8; 32]>,
-    pub(crate) aes: Zeroizing<[u8; 32]>,
+    /// The HMAC key and the AES key. On the heap: a move of the key must not copy them, for nobody
+    /// wipes the place that a value was moved from.
+    secrets: SecretBytes,
     pub(crate) not_before: Expiry,
     pub(crate) not_after: Expiry,
 }
@@ -120,26 +121,32 @@ impl TicketKey {
                 return Err(KeyError::AllZero { part });
             }
         }
-        let padded = |bytes: &[u8]| {
-            let mut padded = Zeroizing::new([0; 32]);
-            padded[..bytes.len()].copy_from_slice(bytes);
-            padded
-        };
+        let mut secrets = SecretBytes::with_capacity(2 * cipher.key_len());
+        secrets.extend_from_slice(hmac);
+        secrets.extend_from_slice(aes);
         let (not_before, not_after) = (Expiry::from_unix(0), Expiry::from_unix(u32::MAX));
-        let (hmac, aes) = (padded(hmac), padded(aes));
-        Ok(Self { name, cipher, hmac, aes, not_before, not_after })
+        Ok(Self { name, cipher, secrets, not_before, not_after })
+    }
+
+    /// Whether a ticket of one can be decrypted with the other, times aside.
+    pub(crate) fn is_same_as(&self, other: &Self) -> bool {
+        let open = |key: &Self| (key.name, key.cipher);
+        open(self) == open(other) && *self.secrets == *other.secrets
+    }
+
+    /// Whether its time has come and is not over.
+    pub(crate) fn encrypts_at(&self, now: u32) -> bool {
+        self.not_before.passed_at(now) && !self.not_after.passed_at(now)
     }
 
     /// The HMAC key in use.
-    #[cfg(any(feature = "openssl", feature = "rustls"))]
     pub(crate) fn hmac_key(&self) -> &[u8] {
-        &self.hmac[..self.cipher.key_len()]
+        &self.secrets[..self.cipher.key_len()]
     }
 
     /// The AES key in use.
-    #[cfg(any(feature = "openssl", feature = "rustls"))]
     pub(crate) fn aes_key(&self) -> &[u8] {
-        &self.aes[..self.cipher.key_len()]
+        &self.secrets[self.cipher.key_len()..]
     }
 }
 
@@ -215,13 +222,18 @@ impl KeySet {
         &self.0
     }
 
+    /// The keys whose time is not over at `now`.
+    pub(crate) fn live(&self, now: u32) -> impl Iterator<Item = &TicketKey> {
+        self.0.iter().filter(move |key| !key.not_after.passed_at(now))
+    }
+
     /// The key that encrypts at `now`.
     pub(crate) fn encrypting(&self, now: u32) -> Option<&TicketKey> {
-        self.0.iter().find(|key| key.not_before.passed_at(now) && !key.not_after.passed_at(now))
+        self.0.iter().find(|key| key.encrypts_at(now))
     }
 
     /// The key of that name, if it may decrypt at `now`.
-    #[cfg(any(feature = "openssl", feature = "rustls"))]
+    #[cfg_attr(not(feature = "openssl"), allow(dead_code))]
     pub(crate) fn decrypting(&self, name: &[u8; 16], now: u32) -> Option<&TicketKey> {
         self.0.iter().find(|key| key.name == *name && !key.not_after.passed_at(now))
     }
@@ -341,3 +353,6 @@ impl KeyError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

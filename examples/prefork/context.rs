@@ -3,7 +3,7 @@
 use openssl::error::ErrorStack;
 use openssl::ssl::{SslContext, SslContextBuilder, SslMethod, SslOptions, SslVersion};
 use shmtls::Cache;
-use shmtls::openssl::{Config, attach};
+use shmtls::openssl::{Config, Tickets, attach};
 
 use crate::identity::Identity;
 
@@ -27,6 +27,25 @@ pub(crate) fn shared(
 ) -> Result<SslContext, String> {
     let builder = plain(who, version).map_err(failed)?;
     attached(builder, cache)
+}
+
+/// OpenSSL as it comes, with a ticket key of its own.
+pub(crate) fn own_key(who: &Identity, version: SslVersion) -> Result<SslContext, String> {
+    let mut builder = plain(who, version).map_err(failed)?;
+    builder.set_session_id_context(b"localhost").map_err(failed)?;
+    Ok(builder.build())
+}
+
+/// The same with the keys that all workers share.
+pub(crate) fn shared_keys(
+    who: &Identity,
+    version: SslVersion,
+    cache: &Cache,
+) -> Result<SslContext, String> {
+    let mut builder = plain(who, version).map_err(failed)?;
+    let config = Config::new("localhost").tickets(Tickets::SharedKeys);
+    attach(&mut builder, cache, &config).map_err(|e| format!("cannot share ticket keys: {e}"))?;
+    Ok(builder.build())
 }
 
 /// TLS 1.3 with early data.

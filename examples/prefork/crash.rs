@@ -24,16 +24,17 @@ pub(crate) struct Outcome {
     /// The number of the first kill that left a lock behind.
     pub(crate) first: u32,
     pub(crate) recoveries: u32,
-    /// Recovering lookups that found the session which the dead worker was storing.
+    /// Kills after which the session under way was there, with every byte; else it was lost.
     pub(crate) whole: u32,
     /// The longest recovering lookup.
     pub(crate) slowest: Duration,
     /// Lookups that gave up waiting.
     pub(crate) stuck: u32,
-    /// Sessions with other bytes than were stored, under any ID.
+    /// Kills after which it had other bytes than were ever stored.
     pub(crate) wrong: u32,
     /// Sessions that nobody was storing, before and after.
     pub(crate) bystanders: usize,
+    /// Of these, the ones that are not there with their own bytes.
     pub(crate) lost: usize,
 }
 
@@ -72,8 +73,7 @@ pub(crate) fn kill_workers(
         let started = Instant::now();
         let found = cache.get_session(&context, &victim);
         let took = started.elapsed();
-        let recovered = cache.stats().recoveries() > before;
-        if recovered {
+        if cache.stats().recoveries() > before {
             outcome.recoveries += 1;
             outcome.slowest = outcome.slowest.max(took);
             if outcome.first == 0 {
@@ -82,7 +82,7 @@ pub(crate) fn kill_workers(
         }
         let is_whole = |bytes: &[u8]| variants.iter().chain([&first]).any(|v| v == bytes);
         match found {
-            Ok(session) if is_whole(session.bytes()) => outcome.whole += u32::from(recovered),
+            Ok(session) if is_whole(session.bytes()) => outcome.whole += 1,
             Ok(_) => outcome.wrong += 1,
             Err(Miss::Busy) => outcome.stuck += 1,
             // The one session in flight may be lost.
@@ -92,11 +92,8 @@ pub(crate) fn kill_workers(
     }
 
     for (id, bytes) in &bystanders {
-        match cache.get_session(&context, id) {
-            Ok(session) if session.bytes() == bytes => {}
-            Ok(_) => outcome.wrong += 1,
-            Err(_) => outcome.lost += 1,
-        }
+        let found = cache.get_session(&context, id);
+        outcome.lost += usize::from(!found.is_ok_and(|session| session.bytes() == bytes));
     }
     Ok(outcome)
 }

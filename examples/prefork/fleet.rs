@@ -16,7 +16,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
 
 pub(crate) struct Fleet {
     pub(crate) ports: Vec<u16>,
-    workers: Vec<Pid>,
+    pub(crate) workers: Vec<Pid>,
     verdicts: UnixDatagram,
 }
 

@@ -16,6 +16,8 @@ mod progress;
 mod random;
 mod rates;
 mod replay;
+mod sharing;
+mod tickets;
 
 use std::process::ExitCode;
 use std::thread;
@@ -30,14 +32,17 @@ use crate::identity::Identity;
 use crate::progress::Progress;
 use crate::rates::PAIRS;
 use crate::replay::COPIES;
+use crate::sharing::{Kind, Sharing};
 
 const FLEETS: [u32; 3] = [2, 4, 8];
+/// Pairs of visits between two rotations of the ticket keys.
+const ROTATE_AFTER: u32 = 50;
 const REPLAY_ROUNDS: u32 = 8;
 const SHARED_PERCENT_MIN: f64 = 99.0;
 
 fn main() -> ExitCode {
     let started = Instant::now();
-    let broken = Demo::new().and_then(Demo::run).unwrap_or_else(|why| vec![why]);
+    let broken = Demo::new().map_or_else(|why| vec![why], Demo::run);
     for claim in &broken {
         eprintln!("FAILED: {claim}");
     }
@@ -71,53 +76,62 @@ impl Demo {
         })
     }
 
-    fn run(mut self) -> Result<Vec<String>, String> {
+    /// Says which claims did not hold.
+    fn run(mut self) -> Vec<String> {
         let cores = thread::available_parallelism().map_or(1, usize::from);
-        println!(
-            "N workers with a TLS context each, {PAIRS} reconnects to a random one · {} · {cores} cores",
-            openssl::version::version().split(" ").take(2).collect::<Vec<_>>().join(" "),
-        );
-        self.resumption()?;
-        self.recovery()?;
-        self.early_data()?;
-        Ok(self.broken)
+        let library = openssl::version::version().split(' ').take(2).collect::<Vec<_>>().join(" ");
+        print!("N workers with a TLS context each, {PAIRS} reconnects to a random one");
+        println!(" · {library} · {cores} cores");
+
+        let parts = [Demo::resumption, Demo::straggler, Demo::recovery, Demo::early_data];
+        if let Err(why) = parts.iter().try_for_each(|part| part(&mut self)) {
+            self.broken.push(why);
+        }
+        self.broken
     }
 
     fn resumption(&mut self) -> Result<(), String> {
         let heads = FLEETS.map(|n| format!("{:18}", format!("N = {n}")));
         println!("\nresumed                 {}", heads.concat().trim_end());
         println!("  own cache per worker");
-        self.row(false, SslVersion::TLS1_2)?;
-        self.row(false, SslVersion::TLS1_3)?;
+        self.row(Sharing::Own(Kind::Id))?;
+        self.row(Sharing::Own(Kind::Stateful))?;
+        self.row(Sharing::Own(Kind::Ticket))?;
         println!("  shmtls");
-        self.row(true, SslVersion::TLS1_2)?;
-        self.row(true, SslVersion::TLS1_3)?;
+        self.row(Sharing::Shmtls(Kind::Id))?;
+        self.row(Sharing::Shmtls(Kind::Stateful))?;
+        self.row(Sharing::Shmtls(Kind::Ticket))?;
         let saved = self.cache.stats().foreign_hits;
         println!("  full handshakes saved, because another worker had stored the session: {saved}");
         Ok(())
     }
 
-    fn row(&mut self, shared: bool, version: SslVersion) -> Result<(), String> {
-        let kind = if version == SslVersion::TLS1_2 { "TLS 1.2 IDs" } else { "TLS 1.3 stateful" };
+    fn row(&mut self, sharing: Sharing) -> Result<(), String> {
+        let (kind, version) = (sharing.kind(), sharing.kind().version());
         let client = Client::of(&self.identity, version)?;
-        let mut line = format!("    {kind:20}");
+        let mut line = format!("    {:20}", kind.name());
+        if sharing == Sharing::Shmtls(Kind::Ticket) {
+            tickets::publish_first(&self.cache)?;
+        }
         for workers in FLEETS {
-            let fleet = Fleet::fork(workers, || match shared {
-                true => context::shared(&self.identity, version, &self.cache),
-                false => context::own_cache(&self.identity, version),
-            })?;
-            let who = format!("{kind}, {}, N = {workers}", if shared { "shmtls" } else { "own" });
-            let progress = &mut self.progress;
+            let fleet = Fleet::fork(workers, || sharing.context(&self.identity, &self.cache))?;
+            let who = format!("{}, {}, N = {workers}", kind.name(), sharing.name());
+            let (progress, cache) = (&mut self.progress, &self.cache);
+            let mut rotated = Ok(());
             let rate = rates::measure(&fleet, &client, |done| {
                 progress.say(|| format!("{who}: {done} of {PAIRS}"));
+                if sharing == Sharing::Shmtls(Kind::Ticket) && done % ROTATE_AFTER == 0 {
+                    rotated = rotated.clone().and_then(|()| tickets::rotate(cache));
+                }
             });
+            rotated?;
             line += &format!("{}  ", rate.cell());
 
             let percent = rate.percent();
-            let as_claimed = match shared {
+            let as_claimed = match sharing {
                 _ if rate.failure.is_some() => false,
-                true => percent >= SHARED_PERCENT_MIN,
-                false => rate.is_about_one_in(workers),
+                Sharing::Shmtls(_) => percent >= SHARED_PERCENT_MIN,
+                Sharing::Own(_) => rate.is_about_one_in(workers),
             };
             let why = rate.failure.unwrap_or(format!("{percent:.1} % is not as it should be"));
             self.claim(as_claimed, || format!("{who}: {why}"));
@@ -126,27 +140,40 @@ impl Demo {
         Ok(())
     }
 
+    /// A worker that sleeps through rotations must not turn clients away when it wakes up.
+    fn straggler(&mut self) -> Result<(), String> {
+        let sharing = Sharing::Shmtls(Kind::Ticket);
+        let fleet = Fleet::fork(2, || sharing.context(&self.identity, &self.cache))?;
+        let client = Client::of(&self.identity, SslVersion::TLS1_3)?;
+        let end = tickets::stop_through_rotations(&self.cache, &fleet, &client)?;
+        println!("  a worker stopped through {} rotations of the ticket keys:", end.rotations);
+        println!("    before it {}, after it {}", resumed(end.old), resumed(end.new));
+        self.claim(end.old && end.new, || "a straggler turned a client away".into());
+        Ok(())
+    }
+
     fn recovery(&mut self) -> Result<(), String> {
         let progress = &mut self.progress;
         let end = crash::kill_workers(&self.cache, |so_far| {
-            progress.say(|| format!("{} workers killed while they store", so_far.kills));
+            progress.say(|| format!("workers killed while they store: {}", so_far.kills));
         })?;
         let crash::Outcome { kills, first, recoveries, whole, bystanders, lost, wrong, .. } = end;
+        let gone = kills - whole - wrong - end.stuck;
         self.progress.print("\nworkers killed with SIGKILL while they store a session");
         println!(
             "  {kills} killed, {recoveries} of them in a bucket lock (the first was no. {first})"
         );
         println!("  the next lookup recovered it, in {} µs at most", end.slowest.as_micros());
         println!(
-            "  sessions under way: {whole} whole, {} lost; wrong bytes: {wrong}",
-            recoveries - whole
+            "  the session under way: whole after {whole} kills, lost after {gone}; wrong: {wrong}"
         );
-        println!("  other sessions lost: {lost} of {bystanders}");
+        println!("  other sessions lost or wrong: {lost} of {bystanders}");
 
+        self.claim(bystanders > 0, || "no session was there to be lost".into());
         self.claim(end.recoveries > 0, || "no worker died in a bucket lock".into());
         self.claim(end.stuck == 0, || format!("{} lookups waited for the dead", end.stuck));
         self.claim(end.wrong == 0, || format!("{} sessions have wrong bytes", end.wrong));
-        self.claim(end.lost == 0, || format!("{} bystanders are lost", end.lost));
+        self.claim(end.lost == 0, || format!("{} bystanders are lost or wrong", end.lost));
         Ok(())
     }
 
@@ -184,6 +211,10 @@ impl Demo {
             self.broken.push(otherwise());
         }
     }
+}
+
+fn resumed(resumed: bool) -> &'static str {
+    if resumed { "a ticket made resumes" } else { "a ticket made does NOT resume" }
 }
 
 /// How many copies of each flight were accepted.

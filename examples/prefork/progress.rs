@@ -1,4 +1,4 @@
-//! What is going on: a line that replaces itself on a terminal, now and then a plain line elsewhere.
+//! What is going on: on a terminal a line that replaces itself, elsewhere now and then a line.
 
 use std::io::{self, IsTerminal, Write};
 use std::time::{Duration, Instant};

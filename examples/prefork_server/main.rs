@@ -9,6 +9,7 @@ mod child;
 mod connection;
 #[path = "../common/identity.rs"]
 mod identity;
+mod keys;
 mod options;
 mod socket;
 mod tls;
@@ -28,6 +29,7 @@ use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 use shmtls::{Cache, OpenError};
 
+use crate::keys::Keys;
 use crate::options::{Command, HELP, Options};
 use crate::tls::Setup;
 use crate::worker::Worker;
@@ -61,16 +63,19 @@ fn main() -> ExitCode {
 
 fn serve(options: &Options) -> Result<(), String> {
     // Blocked before anything starts, so that none is missed; `serve_until_told` waits for them.
-    let signals: SigSet = [Signal::SIGTERM, Signal::SIGINT, Signal::SIGCHLD].into_iter().collect();
+    let signals = [Signal::SIGTERM, Signal::SIGINT, Signal::SIGCHLD, Signal::SIGHUP];
+    let signals: SigSet = signals.into_iter().collect();
     signals.thread_block().map_err(|e| format!("cannot block signals: {e}"))?;
 
     let setup = Setup::load(options)?;
     let cache = open_segment(options)?;
+    let mut keys = Keys::of(options);
+    keys.prepare(&cache)?;
     // Made and dropped, to refuse a bad configuration here and not in every worker.
     setup.context(&cache)?;
     let sockets = Sockets::open(options)?;
 
-    let mut pool = Pool { options, setup, cache, signals, sockets, workers: Vec::new() };
+    let mut pool = Pool { options, setup, cache, keys, signals, sockets, workers: Vec::new() };
     let ready = (0..options.workers).map(|_| pool.add()).collect::<Result<Vec<_>, _>>()?;
     for (index, mut pipe) in ready.into_iter().enumerate() {
         pipe.read_exact(&mut [0]).map_err(|_| format!("worker {index} did not start"))?;
@@ -136,6 +141,7 @@ struct Pool<'a> {
     options: &'a Options,
     setup: Setup<'a>,
     cache: Cache,
+    keys: Keys,
     signals: SigSet,
     sockets: Sockets,
     workers: Vec<(Pid, Instant)>,
@@ -153,6 +159,7 @@ impl Pool<'_> {
         let (reader, writer) = io::pipe().map_err(|e| format!("cannot make a pipe: {e}"))?;
         let pid = child::spawn(|| {
             self.signals.thread_unblock().map_err(|e| format!("cannot unblock signals: {e}"))?;
+            let _rotator = self.keys.rotate(&self.cache)?;
             let worker = Worker {
                 index: u16::try_from(index).map_err(|e| e.to_string())?,
                 context: self.setup.context(&self.cache)?,
@@ -169,6 +176,12 @@ impl Pool<'_> {
         loop {
             match self.signals.wait().map_err(|e| format!("cannot wait for signals: {e}"))? {
                 Signal::SIGCHLD => self.replace_the_dead()?,
+                // A bad file must not stop a server that runs.
+                Signal::SIGHUP => {
+                    if let Err(why) = self.keys.load(&self.cache) {
+                        eprintln!("prefork_server: {why}");
+                    }
+                }
                 _ => return self.end(),
             }
         }

@@ -5,6 +5,10 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use shmtls::KeyFormat;
+
+use crate::keys;
+
 pub(crate) const HELP: &str = "\
 A prefork TLS server whose workers share one session cache. It stays up until SIGTERM or SIGINT.
 
@@ -17,8 +21,12 @@ usage: prefork_server [OPTION]...
   --cert FILE           certificate chain, PEM [self-made, for localhost]
   --key FILE            its private key, PEM
   --tls 1.2|1.3|both    protocol versions [both]
-  --tickets on|off      on: stateless tickets, which bypass the cache; off: session IDs and
-                        stateful tickets [off]
+  --tickets on|off      on: stateless tickets, under keys that all workers share; off: session IDs
+                        and stateful tickets, in the cache [off]
+  --ticket-keys FILE[,FILE]...:FORMAT
+                        keys from files, read again on SIGHUP; FORMAT is ats48, apache48, nginx48,
+                        nginx80, haproxy48 or haproxy80 [made by rotation]
+  --rotate SECS         a new ticket key that often [43200, unless --ticket-keys is given]
   --early-data BYTES    accept 0-RTT data, 16384 bytes at most, each flight once [0]
   --client-ca FILE      demand a client certificate from these authorities
   --context NAME        the name of this virtual host; sessions stay within it [localhost]
@@ -44,7 +52,7 @@ const WORKERS_MAX: u16 = 256;
 
 pub(crate) enum Command {
     Help,
-    Serve(Options),
+    Serve(Box<Options>),
 }
 
 pub(crate) struct Options {
@@ -56,6 +64,8 @@ pub(crate) struct Options {
     pub(crate) identity: Option<(PathBuf, PathBuf)>,
     pub(crate) tls: Tls,
     pub(crate) tickets: bool,
+    pub(crate) ticket_keys: Option<(Vec<String>, KeyFormat)>,
+    pub(crate) rotate: Option<Duration>,
     pub(crate) early_data: u32,
     pub(crate) client_ca: Option<PathBuf>,
     pub(crate) context: String,
@@ -104,6 +114,11 @@ pub(crate) fn parse(args: impl IntoIterator<Item = String>) -> Result<Command, S
             "--key" => key = Some(value()?.into()),
             "--tls" => options.tls = tls(&value()?)?,
             "--tickets" => options.tickets = on_off(&name, &value()?)?,
+            "--ticket-keys" => options.ticket_keys = Some(keys::parse(&value()?)?),
+            "--rotate" => {
+                let seconds = number(&name, &value()?, 1, TTL_MAX)?;
+                options.rotate = Some(Duration::from_secs(seconds));
+            }
             "--early-data" => options.early_data = number(&name, &value()?, 0, u32::MAX)?,
             "--client-ca" => options.client_ca = Some(value()?.into()),
             "--context" => options.context = value()?,
@@ -121,7 +136,7 @@ pub(crate) fn parse(args: impl IntoIterator<Item = String>) -> Result<Command, S
         (None, None) => None,
         _ => return Err("--cert and --key belong together".into()),
     };
-    options.checked().map(Command::Serve)
+    options.checked().map(|options| Command::Serve(Box::new(options)))
 }
 
 impl Default for Options {
@@ -134,6 +149,8 @@ impl Default for Options {
             identity: None,
             tls: Tls::Both,
             tickets: false,
+            ticket_keys: None,
+            rotate: None,
             early_data: 0,
             client_ca: None,
             context: "localhost".into(),
@@ -157,6 +174,9 @@ impl Options {
                         ticket can have every worker accept it"
                     .into(),
             );
+        }
+        if !self.tickets && (self.ticket_keys.is_some() || self.rotate.is_some()) {
+            return Err("--ticket-keys and --rotate need --tickets on".into());
         }
         self.early_data = self.early_data.min(EARLY_DATA_MAX);
         if self.listen.is_none() && self.worker_ports.is_none() {

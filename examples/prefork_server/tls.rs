@@ -55,7 +55,7 @@ impl<'a> Setup<'a> {
             builder.set_max_early_data(self.options.early_data).map_err(failed)?;
         }
 
-        let tickets = if self.options.tickets { Tickets::Stateless } else { Tickets::Stateful };
+        let tickets = if self.options.tickets { Tickets::SharedKeys } else { Tickets::Stateful };
         let mut config = Config::new(&self.options.context).tickets(tickets);
         if let Some(ttl) = self.options.ttl {
             config = config.lifetime(ttl);

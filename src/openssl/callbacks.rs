@@ -1,6 +1,7 @@
 //! What OpenSSL calls in a handshake, and what a connection remembers in between.
 
 use std::sync::OnceLock;
+use std::time::UNIX_EPOCH;
 
 use openssl::error::ErrorStack;
 use openssl::ex_data::Index;
@@ -94,6 +95,10 @@ struct Connection {
     /// A ticket may be taken only once, but after a HelloRetryRequest OpenSSL asks for it again.
     kept: Option<Kept>,
     resumed: Option<Resumed>,
+    /// A ticket was decrypted: the policy that its session was checked against.
+    ticket: Option<Policy>,
+    /// The chain of resumptions ends here: another ticket would begin a second life.
+    is_last: bool,
     /// Newest first.
     issued: Vec<Entry>,
     replaced: Option<InfoCallback>,
@@ -175,7 +180,7 @@ impl ffi::Watch for Connection {
         match progress {
             Progress::HandshakeStart => {
                 let connection = Connection::of_mut(ssl);
-                (connection.kept, connection.resumed) = (None, None);
+                (connection.kept, connection.resumed, connection.ticket) = (None, None, None);
             }
             Progress::Step => settle(ssl),
             Progress::HandshakeDone => Connection::of_mut(ssl).kept = None,
@@ -194,14 +199,34 @@ impl ffi::Watch for Connection {
     }
 }
 
+/// Whether the connection may be given a ticket.
+pub(super) fn may_have_ticket(ssl: &SslRef) -> bool {
+    Connection::of(ssl).is_none_or(|connection| !connection.is_last)
+}
+
+/// The client showed a ticket that we could decrypt.
+pub(super) fn offered_ticket(ssl: &mut SslRef) {
+    let policy = Host::of(ssl.ssl_context()).map(|host| Policy::of(host, ssl));
+    Connection::of_mut(ssl).ticket = policy;
+}
+
 /// The last look at a resumption before the ServerHello: a servername callback may have moved the
 /// connection to another host, whose policy the session never met.
 fn settle(ssl: &mut SslRef) {
     let now = Host::of(ssl.ssl_context()).map(|host| Policy::of(host, ssl));
-    let resumed = Connection::of_mut(ssl).resumed.as_mut();
-    let Some(resumed) = resumed.filter(|resumed| !resumed.settled) else { return };
-    resumed.settled = true;
-    let (then, remaining) = (resumed.policy, resumed.expiry.remaining().as_secs());
+    // Before OpenSSL gives the resumed session a new time.
+    let session_expiry = ssl.session().map_or(Expiry::at(UNIX_EPOCH), der::expiry);
+    let connection = Connection::of_mut(ssl);
+    let ticket = connection.ticket.take();
+    let resumed = connection.resumed.as_mut().filter(|resumed| !resumed.settled);
+    let (then, expiry) = match (resumed, ticket) {
+        (Some(resumed), _) => {
+            resumed.settled = true;
+            (resumed.policy, resumed.expiry)
+        }
+        (None, Some(policy)) => (policy, session_expiry),
+        (None, None) => return,
+    };
 
     if !ssl.session_reused() {
         return; // OpenSSL refused what it was given: a full handshake follows.
@@ -211,6 +236,10 @@ fn settle(ssl: &mut SslRef) {
         ffi::refuse(ssl);
     } else if is_tls13(ssl) {
         // The client is told what is left of the chain, not a lifetime that starts anew.
+        // Not 0: OpenSSL reads that back as its default, and then finds that the ticket has grown.
+        let remaining = expiry.remaining().as_secs();
+        Connection::of_mut(ssl).is_last = remaining == 0;
+        let remaining = remaining.max(1);
         ffi::set_session_timeout(ssl, u32::try_from(remaining).unwrap_or(u32::MAX));
     }
 }

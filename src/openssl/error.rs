@@ -59,6 +59,9 @@ pub enum ConfigError {
         /// The kind of tickets asked for.
         tickets: &'static str,
     },
+    /// Tickets under shared keys are wanted, and there is no key.
+    #[error("found no ticket keys in the segment, expected at least one")]
+    NoTicketKeys,
     /// Stateless tickets are wanted, and forbidden.
     #[error("found SSL_OP_NO_TICKET with stateless tickets, expected one or the other")]
     TicketsForbidden,
@@ -86,6 +89,10 @@ impl ConfigError {
             }
             Self::AntiReplayOff { .. } => {
                 "leave SSL_OP_NO_ANTI_REPLAY to attach, which sets it where replays cannot happen"
+            }
+            Self::NoTicketKeys => {
+                "publish keys before workers attach: Cache::rotate_keys, or TicketKeys::publish, \
+                 load or ticket_key_update"
             }
             Self::TicketsForbidden => "use Tickets::Stateful, or clear SSL_OP_NO_TICKET",
             Self::OpenSsl(_) => return None,

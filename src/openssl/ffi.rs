@@ -2,6 +2,8 @@
 //! that do one thing each. Whatever calls in from C stops panics here.
 #![allow(unsafe_code)]
 
+pub(super) mod ticket;
+
 use std::ffi::{c_int, c_long, c_uint, c_void};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
@@ -173,8 +175,8 @@ pub(super) fn protocol(session: &SslSessionRef) -> u16 {
 /// Sets the lifetime of the connection's own session, which its next ticket inherits.
 pub(super) fn set_session_timeout(ssl: &mut SslRef, seconds: u32) {
     if let Some(session) = ssl.session() {
-        // SAFETY: the session is live. It is one that the get callback decoded for this SSL
-        // alone, and with it no other thread has a reference; this stores a number.
+        // SAFETY: the session is live, and this stores a number. The session is one that the get
+        // callback decoded for this SSL alone, at a point where OpenSSL itself still writes to it.
         unsafe { SSL_SESSION_set_timeout(session.as_ptr(), c_long::from(seconds)) };
     }
 }
@@ -211,10 +213,12 @@ pub(super) trait Watch {
 pub(super) fn watch<W: Watch>(ssl: &mut SslRef) -> Option<InfoCallback> {
     // SAFETY: the SSL is live; this is a getter.
     let replaced = unsafe { SSL_get_info_callback(ssl.as_ptr()) };
+    let ours: InfoCallback = info::<W>;
     // SAFETY: the SSL is live and exclusively borrowed; `info` has the type of an info callback
     // and outlives everything.
-    unsafe { SSL_set_info_callback(ssl.as_ptr(), Some(info::<W>)) };
-    replaced
+    unsafe { SSL_set_info_callback(ssl.as_ptr(), Some(ours)) };
+    // SSL_dup copies it, and it must not run after itself.
+    replaced.filter(|replaced| !ptr::fn_addr_eq(*replaced, ours))
 }
 
 extern "C" fn info<W: Watch>(raw: *const sys::SSL, kind: c_int, value: c_int) {

@@ -21,29 +21,38 @@
 //! # What a handshake sees
 //!
 //! - TLS 1.2 sessions are found by session ID, as often as the client likes until they expire.
+//!   OpenSSL stores them after the handshake's last flight, so a client that is back at another
+//!   worker at once, without having heard a byte, may be too early.
 //! - TLS 1.3 sessions are stateful tickets by default: the ticket is the session's ID and the first
 //!   use takes the session out of the cache, so of any number of uses in any workers exactly one
 //!   resumes (RFC 8446, section 8.1). A client has one ticket per connection then; one that opens
 //!   several connections at once resumes the first. [`Config::reuse_tls13`] allows it more.
+//! - With [`Tickets::SharedKeys`] the client keeps the session, in a ticket under the keys that all
+//!   processes share ([`Cache::keys`]). In TLS 1.3 it always gets a new ticket, in TLS 1.2 when the
+//!   key of the old one no longer encrypts (RFC 5077, section 3.3).
 //! - A chain of resumptions ends when the full handshake that it began with is as old as
 //!   [`Config::lifetime`]. The lifetime that tickets tell the client is what is left of it.
-//! - Whatever is wrong with the cache is a miss, which means a full handshake. No error and no panic
-//!   reaches OpenSSL.
+//! - Whatever is wrong with the cache is a miss, which means a full handshake. No error and no
+//!   panic reaches OpenSSL.
 //!
 //! # Virtual hosts
 //!
 //! A session is bound to the [`Config::new`] name, all certificates, the verify mode, the client CA
-//! names and the trusted certificates of the `SSL_CTX`, and to the server name (SNI) and verify mode
-//! of the connection. OpenSSL itself compares neither, which is how sessions of an open host came to
-//! resume at one that demands client certificates (CVE-2025-23419, CVE-2025-23048). Bound to less
-//! than that is what the certificate *callback* or a custom verify callback decides: give hosts that
-//! differ in it different names.
+//! names and the trusted certificates of the `SSL_CTX`, and to the server name (SNI) and verify
+//! mode of the connection. OpenSSL compares neither of the last two, which is how sessions of an
+//! open host came to resume at one that demands client certificates (CVE-2025-23419,
+//! CVE-2025-23048). What the application's own certificate or verify callback decides cannot be
+//! seen: give hosts that differ in it different names.
 //!
 //! A server that switches contexts by server name attaches all of them, and switches in the
 //! **client-hello callback**: OpenSSL looks up sessions right after it. Its servername callback
 //! comes after the lookup, so connections that switch there find nothing, every time. Should one
 //! find a session before it switches (because the routing of its name has changed since), then the
 //! handshake fails and the session is removed; the client's next one is a full handshake.
+//!
+//! All this holds for tickets under shared keys too: what a session in the cache is found under is
+//! written into the ticket (`SSL_CTX_set_session_ticket_cb(3)`), and one that was issued under
+//! something else is a full handshake.
 //!
 //! # Early data (0-RTT)
 //!
@@ -56,18 +65,18 @@
 //! (`SSL_OP_NO_ANTI_REPLAY`) where tickets are stateful and single-use, and only there. The other
 //! recipe that works, to keep it and to call `SSL_CTX_add_session` inside the get callback, decides
 //! in two places: it adds a lock of the whole `SSL_CTX` and a second, private copy of the session
-//! for OpenSSL to remove, and it breaks resumption after a HelloRetryRequest, for which OpenSSL asks
-//! twice. OpenSSL's check of the ticket's age stays on in both.
+//! for OpenSSL to remove, and it breaks resumption after a HelloRetryRequest, for which OpenSSL
+//! asks twice. OpenSSL's check of the ticket's age stays on in both.
 //!
 //! # When sessions are removed
 //!
 //! By a fatal alert, sent or received (RFC 5246, section 7.2.2): all that the connection was given
-//! or resumed. *Not* by a connection that ends without close_notify, though OpenSSL's remove callback
-//! is called then too, and at the exit of a worker: it does not say why, and wired to a shared cache
-//! it takes the hit rate of impolite clients to zero. So the adapter sets no remove callback, and
-//! learns of alerts from the connection's info callback (`SSL_set_info_callback(3)`), behind which
-//! the application's own still runs. An alert that could not be sent, because the peer had gone, is
-//! an unclean close.
+//! or resumed. *Not* by a connection that ends without close_notify, though OpenSSL's remove
+//! callback is called then too, and at the exit of a worker: it does not say why, and wired to a
+//! shared cache it takes the hit rate of impolite clients to zero. So the adapter sets no remove
+//! callback, and learns of alerts from the connection's info callback (`SSL_set_info_callback(3)`),
+//! behind which the application's own still runs. An alert that could not be sent, because the peer
+//! had gone, is an unclean close.
 //!
 //! # Limits
 //!
@@ -83,6 +92,7 @@ mod der;
 mod error;
 mod ffi;
 mod session_api;
+mod ticket_keys;
 
 use std::time::Duration;
 
@@ -129,8 +139,13 @@ pub enum Tickets {
     /// The cache: TLS 1.2 clients get session IDs, TLS 1.3 clients tickets that are IDs.
     #[default]
     Stateful,
-    /// The client, in tickets that OpenSSL encrypts; the cache serves TLS 1.2 clients that do not
-    /// support them. Tickets can be used again and again, so there is no early data.
+    /// The client, in tickets under the keys of [`Cache::keys`], which all processes share and
+    /// [`Cache::rotate_keys`] renews; the cache serves TLS 1.2 clients that do not support tickets.
+    /// Tickets can be used again and again, so there is no early data.
+    SharedKeys,
+    /// The client, in tickets that OpenSSL encrypts with a key of this context alone; the cache
+    /// serves TLS 1.2 clients that do not support them. Tickets can be used again and again, so
+    /// there is no early data.
     Stateless,
 }
 
@@ -172,7 +187,7 @@ impl Config {
 
     fn tickets_in_words(&self) -> &'static str {
         match self.tickets {
-            Tickets::Stateless => "stateless tickets",
+            Tickets::SharedKeys | Tickets::Stateless => "stateless tickets",
             Tickets::Stateful if self.reuse_tls13 => "stateful tickets that are reused",
             Tickets::Stateful => "stateful single-use tickets",
         }
@@ -190,10 +205,10 @@ impl Config {
 ///
 /// Call it **last**, when the certificates with their private keys and the policy for client
 /// certificates are set: sessions are bound to them. What it sets: the cache mode (`SERVER`, and
-/// `NO_INTERNAL`, or else an exiting worker's `SSL_CTX_free` would tell of the end of every session),
-/// the session ID context, the timeout, the new and get callbacks; with [`Tickets::Stateful`] also
-/// `SSL_OP_NO_TICKET`, one ticket per TLS 1.3 handshake, and, unless tickets are reused,
-/// `SSL_OP_NO_ANTI_REPLAY`. The context keeps a handle of the cache.
+/// `NO_INTERNAL`, or else an exiting worker's `SSL_CTX_free` would tell of the end of every
+/// session), the session ID context, the timeout, the new and get callbacks; with
+/// [`Tickets::Stateful`] also `SSL_OP_NO_TICKET`, one ticket per TLS 1.3 handshake, and, unless
+/// tickets are reused, `SSL_OP_NO_ANTI_REPLAY`. The context keeps a handle of the cache.
 ///
 /// # Errors
 ///
@@ -206,6 +221,9 @@ pub fn attach(
 ) -> Result<(), ConfigError> {
     let lifetime = config.checked_lifetime(cache)?;
     check(builder, config)?;
+    if config.tickets == Tickets::SharedKeys && cache.keys().epoch() == 0 {
+        return Err(ConfigError::NoTicketKeys);
+    }
     let certificates = ffi::certificates(builder);
     if certificates.is_empty() {
         return Err(ConfigError::NoCertificate);
@@ -218,6 +236,9 @@ pub fn attach(
     if config.tickets == Tickets::Stateful {
         builder.set_options(SslOptions::NO_TICKET);
         builder.set_num_tickets(1)?;
+    }
+    if config.tickets == Tickets::SharedKeys {
+        ticket_keys::install(builder);
     }
     if config.single_use() {
         // Also without early data: then whoever turns it on later finds it safe, and not dead.
@@ -238,7 +259,7 @@ fn check(builder: &SslContextBuilder, config: &Config) -> Result<(), ConfigError
         return Err(ConfigError::CallbackTaken { callback });
     }
     let options = builder.options();
-    if config.tickets == Tickets::Stateless && options.contains(SslOptions::NO_TICKET) {
+    if config.tickets != Tickets::Stateful && options.contains(SslOptions::NO_TICKET) {
         return Err(ConfigError::TicketsForbidden);
     }
     if !config.single_use() {

@@ -3,14 +3,12 @@
 //! They see what handshakes see, count like them, and fire the same hooks with the cache's own
 //! [`Origin`](crate::Origin). None of them blocks for longer than the lock's deadline.
 
-use std::time::{Duration, UNIX_EPOCH};
-
 use openssl::ssl::{SslSession, SslSessionRef};
 
 use super::der::{self, TLS1_3};
 use super::error::InsertError;
 use super::ffi;
-use crate::{Busy, Cache, Context, Expiry, Inserted, Library, Miss, NewSession, SessionId};
+use crate::{Busy, Cache, Context, Inserted, Library, Miss, NewSession, SessionId};
 
 /// A copy of a session, as an object of its own. It stays in the cache, also if it is single-use:
 /// to resume from what this returns is to use it a second time.
@@ -37,6 +35,25 @@ pub fn session_get(cache: &Cache, ctx: &Context, id: &[u8]) -> Option<SslSession
 /// the rest of `buffer` is untouched.
 ///
 /// The bytes hold the session's secret: whoever asked for them has to wipe them.
+///
+/// ```
+/// use std::time::Duration;
+/// use shmtls::openssl::session_get_buffer;
+/// use shmtls::{Context, Expiry, Miss, Options, SessionId};
+///
+/// let cache = Options::new().size(1 << 20).create_memfd()?;
+/// let (ctx, id) = (Context::named("www"), [7; 32]);
+/// let expiry = Expiry::after(Duration::from_secs(300));
+/// assert!(cache.insert(&ctx, &SessionId::new(&id)?, b"session", expiry).is_stored());
+///
+/// let len = session_get_buffer(&cache, &ctx, &id, None)?;
+/// let mut buffer = vec![0; len];
+/// assert_eq!(session_get_buffer(&cache, &ctx, &id, Some(&mut buffer)), Ok(7));
+/// assert_eq!(buffer, b"session");
+/// let short = session_get_buffer(&cache, &ctx, &id, Some(&mut buffer[..6]));
+/// assert_eq!(short, Err(Miss::ShortBuffer { needed: 7 }));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 ///
 /// # Errors
 ///
@@ -77,7 +94,7 @@ pub fn session_insert(
     let id = SessionId::new(session.id())?;
     let bytes = der::encode(session)?;
     let protocol = ffi::protocol(session);
-    let new = NewSession::new(&bytes, expiry(session))
+    let new = NewSession::new(&bytes, der::expiry(session))
         .single_use(protocol == TLS1_3)
         .library(Library::OpenSsl)
         .protocol(protocol);
@@ -102,10 +119,4 @@ fn session_id(cache: &Cache, id: &[u8]) -> Result<SessionId, Miss> {
         cache.count_miss(Miss::InvalidId);
         Miss::InvalidId
     })
-}
-
-/// When OpenSSL itself would refuse the session.
-fn expiry(session: &SslSessionRef) -> Expiry {
-    let seconds = session.time().saturating_add(session.timeout());
-    Expiry::at(UNIX_EPOCH + Duration::from_secs(u64::try_from(seconds).unwrap_or_default()))
 }

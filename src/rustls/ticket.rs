@@ -126,10 +126,9 @@ impl TicketProducer {
     fn decrypting(&self, name: &Name, now: u32) -> Option<TicketKey> {
         let look = || {
             let ring = self.cache.keys().current()?;
-            let key = ring.keys.keys().iter().find(|key| self.name_of(key) == *name)?;
-            Some(ring.keys.decrypting(key.name(), now).cloned())
+            ring.keys.live(now).find(|key| self.name_of(key) == *name).cloned()
         };
-        look().or_else(look)?
+        look().or_else(look)
     }
 
     /// The name that stands in tickets: another one than the ring's, which OpenSSL's tickets have.

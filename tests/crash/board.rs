@@ -1,0 +1,166 @@
+//! What the workers of a storm are to do, and what must be known of them after their death.
+
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::SeqCst;
+use std::time::Duration;
+
+use shmtls::{Cache, Inserted, Options};
+
+use super::payload::{self, Rng, context, id, soon};
+use super::scoreboard::Zeroed;
+
+pub(crate) const WORKERS_MAX: usize = 16;
+const IDS_MAX: usize = 512;
+/// 2^30 stored sessions.
+const LEDGER_WORDS: usize = 1 << 24;
+
+/// What the workers of one storm do.
+#[derive(Debug, Clone)]
+pub(crate) struct Plan {
+    pub(crate) buckets: u32,
+    pub(crate) bucket_bytes: u32,
+    pub(crate) workers: usize,
+    /// Of each worker. Threads do not share what one of them owns.
+    pub(crate) threads: usize,
+    /// Sessions that are there from the start and that nobody touches.
+    pub(crate) residents: u64,
+    /// Sessions that only one worker changes, each.
+    pub(crate) owned: u64,
+    /// Sessions that anybody changes, in any way.
+    pub(crate) shared: u64,
+    /// Whether it all fits, so that nothing ever has to go.
+    pub(crate) fits: bool,
+    /// The longest that an operation may wait.
+    pub(crate) patience: Duration,
+}
+
+/// What must be known of the workers after their death.
+#[repr(C)]
+#[derive(Debug)]
+pub(crate) struct Board {
+    last_serial: AtomicU64,
+    pub(crate) cells: [Cell; IDS_MAX],
+    pub(crate) tallies: [Tally; WORKERS_MAX],
+    /// One bit for each serial that was taken.
+    taken: [AtomicU64; LEDGER_WORDS],
+}
+
+/// A session that only its owner changes: what is stored, and what is under way.
+///
+/// A worker that reads the same state before and after a lookup knows what it must have found.
+#[repr(C)]
+#[derive(Debug)]
+pub(crate) struct Cell {
+    /// The serial, times four, and one of the constants below.
+    pub(crate) state: AtomicU64,
+    /// The state before the one under way.
+    pub(crate) previous: AtomicU64,
+}
+
+pub(crate) const GONE: u64 = 0;
+pub(crate) const STORED: u64 = 1;
+pub(crate) const UNDER_WAY: u64 = 2;
+
+/// What a worker counted, over all of its incarnations.
+#[repr(C)]
+#[derive(Debug)]
+pub(crate) struct Tally {
+    pub(crate) ops: AtomicU64,
+    pub(crate) hits: AtomicU64,
+    /// Operations that gave up at the deadline.
+    pub(crate) busy: AtomicU64,
+    /// Operations that waited longer than the plan's patience.
+    pub(crate) late: AtomicU64,
+    pub(crate) longest_wait_ns: AtomicU64,
+    /// The longest that an operation had no core to run on.
+    pub(crate) longest_delay_ns: AtomicU64,
+}
+
+// SAFETY: made of atomics.
+unsafe impl Zeroed for Board {}
+
+impl Board {
+    pub(crate) fn sum(&self, field: impl Fn(&Tally) -> &AtomicU64) -> u64 {
+        self.tallies.iter().map(|tally| field(tally).load(SeqCst)).sum()
+    }
+
+    pub(crate) fn longest(&self, field: impl Fn(&Tally) -> &AtomicU64) -> Duration {
+        let times = self.tallies.iter().map(|tally| field(tally).load(SeqCst));
+        Duration::from_nanos(times.max().unwrap_or(0))
+    }
+
+    pub(crate) fn serial(&self) -> u64 {
+        let serial = self.last_serial.fetch_add(1, SeqCst) + 1;
+        assert!(serial < LEDGER_WORDS as u64 * 64, "the ledger is full: fewer kills, please");
+        serial
+    }
+
+    /// Enters a taken session. A worker that dies before has lost it, which is allowed.
+    pub(crate) fn enter_taken(&self, serial: u64) {
+        let (word, bit) = ledger_place(serial);
+        let before = self.taken[word].fetch_or(bit, SeqCst);
+        assert!(before & bit == 0, "session {serial} was taken twice");
+    }
+
+    pub(crate) fn was_taken(&self, serial: u64) -> bool {
+        let (word, bit) = ledger_place(serial);
+        self.taken[word].load(SeqCst) & bit != 0
+    }
+}
+
+fn ledger_place(serial: u64) -> (usize, u64) {
+    ((serial / 64) as usize, 1 << (serial % 64))
+}
+
+impl Plan {
+    pub(crate) fn options(&self) -> Options {
+        const LINES: u32 = 16;
+        let size = 4096 + u64::from(LINES) * 512 + u64::from(self.buckets * self.bucket_bytes);
+        // The session limit decides on the size of a bucket.
+        let max_session = if self.bucket_bytes > 16 << 10 { 48 << 10 } else { 10 << 10 };
+        Options::new().size(size).processes(LINES).max_session(max_session)
+    }
+
+    /// Sizes as they are seen in the wild, and some near the limit. What must fit is small.
+    pub(crate) fn len(&self, number: u64, rng: &mut Rng) -> usize {
+        let len = match rng.below(100) {
+            _ if self.fits => self.len_max(number) - rng.below(80),
+            0..50 => rng.within(60, 260),
+            50..80 => rng.within(260, 1500),
+            80..92 => rng.within(1500, 4096),
+            _ => rng.within(4096, 10_241),
+        };
+        len as usize
+    }
+
+    /// The longest of a session that must fit with all others.
+    fn len_max(&self, number: u64) -> u64 {
+        120 + number * 37 % 401
+    }
+
+    /// Whether all sessions fit at their longest, with their heads of nine words.
+    pub(crate) fn really_fits(&self) -> bool {
+        let bytes = |number| 72 + self.len_max(number).next_multiple_of(8);
+        let slots = self.bucket_bytes / 16384 * 96;
+        let room = u64::from(self.bucket_bytes - 64 - slots * 4);
+        (0..self.ids()).map(bytes).sum::<u64>() <= room && self.ids() <= slots.into()
+    }
+
+    pub(crate) fn ids(&self) -> u64 {
+        let ids = self.residents + self.owned + self.shared;
+        assert!(ids <= IDS_MAX as u64);
+        ids
+    }
+
+    pub(crate) fn is_owned(&self, number: u64) -> bool {
+        (self.residents..self.residents + self.owned).contains(&number)
+    }
+
+    /// Stores what nobody will change.
+    pub(crate) fn store_residents(&self, cache: &Cache) {
+        for number in 0..self.residents {
+            let bytes = payload::payload(number, 0, self.len_max(number) as usize);
+            assert_eq!(cache.insert(&context(), &id(number), &bytes, soon()), Inserted::New);
+        }
+    }
+}

@@ -211,7 +211,6 @@ pub(crate) fn fork_in_pid_namespace(work: impl FnOnce()) -> Option<Child> {
 
 /// One test at a time: they need the cores, and a fork while another test panics would inherit
 /// the lock of its panic hook.
-#[must_use]
 pub(crate) fn alone() -> MutexGuard<'static, ()> {
     static TURN: Mutex<()> = Mutex::new(());
     TURN.lock().unwrap_or_else(PoisonError::into_inner)

@@ -233,6 +233,7 @@ impl KeySet {
     }
 
     /// The key of that name, if it may decrypt at `now`.
+    #[cfg_attr(not(feature = "openssl"), allow(dead_code))]
     pub(crate) fn decrypting(&self, name: &[u8; 16], now: u32) -> Option<&TicketKey> {
         self.0.iter().find(|key| key.name == *name && !key.not_after.passed_at(now))
     }

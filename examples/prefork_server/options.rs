@@ -52,7 +52,7 @@ const WORKERS_MAX: u16 = 256;
 
 pub(crate) enum Command {
     Help,
-    Serve(Options),
+    Serve(Box<Options>),
 }
 
 pub(crate) struct Options {
@@ -136,7 +136,7 @@ pub(crate) fn parse(args: impl IntoIterator<Item = String>) -> Result<Command, S
         (None, None) => None,
         _ => return Err("--cert and --key belong together".into()),
     };
-    options.checked().map(Command::Serve)
+    options.checked().map(|options| Command::Serve(Box::new(options)))
 }
 
 impl Default for Options {

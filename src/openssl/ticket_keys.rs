@@ -9,7 +9,7 @@ use openssl::ssl::{SslContextBuilder, SslRef, SslVersion};
 
 use super::callbacks;
 use super::context::Host;
-use super::ffi::{self, Decision, TicketCrypto};
+use super::ffi::ticket::{self, Decision, TicketCrypto};
 use crate::Context;
 use crate::keyring::Ring;
 use crate::session::now_secs;
@@ -17,12 +17,12 @@ use crate::stats::Counter;
 
 /// Has OpenSSL ask us for ticket keys (`SSL_CTX_set_tlsext_ticket_key_evp_cb(3)`).
 pub(super) fn install(builder: &mut SslContextBuilder) {
-    ffi::set_ticket_keys::<SharedKeys>(builder);
+    ticket::set_ticket_keys::<SharedKeys>(builder);
 }
 
 struct SharedKeys;
 
-impl ffi::TicketKeys for SharedKeys {
+impl ticket::TicketKeys for SharedKeys {
     /// A ticket is about to be made.
     fn encrypt(
         ssl: &mut SslRef,

@@ -17,7 +17,7 @@ demo: ## watch it: resumption across workers, a killed worker, one 0-RTT flight 
 	@cargo run --release --example prefork
 
 test: setup ## every test, with the TLS clients of other people
-	@cargo test --workspace --no-fail-fast
+	@cargo test --workspace --all-features --no-fail-fast
 
 kill-storm: ## the kill test at any size: make kill-storm KILLS=1000000
 	@scripts/setup build
@@ -28,6 +28,7 @@ check: ## formatting, clippy and rustdoc, warnings denied
 	@cargo fmt --all --check
 	@cargo clippy --workspace --all-targets --all-features -- -D warnings
 	@cargo clippy --no-default-features -- -D warnings
+	@cargo clippy --no-default-features --features rustls -- -D warnings
 	@RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --all-features
 
 doc: ## open the documentation

@@ -8,7 +8,7 @@ mod procs;
 #[path = "common/scoreboard.rs"]
 mod scoreboard;
 
-#[path = "keys/raw.rs"]
+#[path = "common/raw_keys.rs"]
 mod raw;
 #[path = "keys/refused.rs"]
 mod refused;

@@ -1,5 +1,6 @@
 //! The ring as the bytes of the segment's file have it, by shm-layout.md and src/keyring.rs, and
 //! keys whose bytes all follow from their name.
+#![allow(dead_code, reason = "each test crate uses its part")]
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;

@@ -9,11 +9,11 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use tempfile::TempDir;
 
 const BUILD_TOOLS: [&str; 3] = ["cargo", "cc", "pkg-config"];
-const CLIENTS: [&str; 4] = ["openssl", "curl", "python3", "gnutls-cli"];
+const PEERS: [&str; 6] = ["openssl", "curl", "python3", "gnutls-cli", "nginx", "haproxy"];
 
 #[test]
 fn a_complete_machine_is_left_alone() {
-    let machine = Machine::new(&[&BUILD_TOOLS[..], &CLIENTS].concat());
+    let machine = Machine::new(&[&BUILD_TOOLS[..], &PEERS].concat());
     for set in ["build", "test"] {
         assert_eq!(machine.setup(set), (true, String::new()));
     }
@@ -22,7 +22,8 @@ fn a_complete_machine_is_left_alone() {
 
 #[test]
 fn only_what_is_missing_is_installed() {
-    let machine = Machine::new(&[&BUILD_TOOLS[..], &["openssl", "python3"]].concat());
+    let machine =
+        Machine::new(&[&BUILD_TOOLS[..], &["openssl", "python3", "nginx", "haproxy"]].concat());
     assert!(machine.setup("build").0);
     assert_eq!(machine.apt_calls(), [""; 0]);
 
@@ -45,7 +46,7 @@ fn the_package_lists_are_fetched_only_if_they_must_be() {
     let machine = Machine::new(&BUILD_TOOLS);
     machine.write("no-lists", "");
     assert!(machine.setup("test").0);
-    let install = "install openssl curl python3 gnutls-bin";
+    let install = "install openssl curl python3 gnutls-bin nginx-light haproxy";
     assert_eq!(machine.apt_calls(), [install, "update", install]);
 }
 
@@ -55,7 +56,10 @@ fn without_root_it_asks_sudo() {
     machine.program("id", "echo 1000");
     machine.program("sudo", r#"[ "$1" = -n ] || exec "$@""#);
     assert!(machine.setup("test").0);
-    assert_eq!(machine.apt_calls(), ["install openssl curl python3 gnutls-bin"]);
+    assert_eq!(
+        machine.apt_calls(),
+        ["install openssl curl python3 gnutls-bin nginx-light haproxy"]
+    );
 }
 
 #[test]
@@ -64,7 +68,7 @@ fn what_it_cannot_do_it_says() {
     machine.program("id", "echo 1000");
     let (done, said) = machine.setup("test");
     let by_hand = "apt-get update && apt-get install -y --no-install-recommends \
-                   openssl curl python3 gnutls-bin";
+                   openssl curl python3 gnutls-bin nginx-light haproxy";
     assert!(!done && said.contains(by_hand), "{said}");
     assert_eq!(machine.apt_calls(), [""; 0]);
 
@@ -106,7 +110,7 @@ echo "$action${1:+ }$*" >>"$ROOT/apt-calls"
 if [ "$action" = update ]; then rm -f "$ROOT/no-lists"; exit; fi
 [ ! -e "$ROOT/no-lists" ] || exit 100
 for package; do
-    case $package in gcc) program=cc ;; gnutls-bin) program=gnutls-cli ;; *) program=$package ;; esac
+    case $package in gcc) program=cc ;; gnutls-bin) program=gnutls-cli ;; nginx-light) program=nginx ;; *) program=$package ;; esac
     ln -sf cargo "$ROOT/bin/$program"
 done
 "#;
@@ -152,6 +156,7 @@ impl Machine {
             .arg(set)
             .env_clear()
             .env("PATH", self.dir.path().join("bin"))
+            .env("SBIN", self.dir.path().join("bin"))
             .env("ROOT", self.dir.path())
             .output()
             .expect("sh runs");

@@ -162,7 +162,8 @@ impl std::str::FromStr for KeyFormat {
 /// A format name that there is not.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "unknown key format {name:?}, expected one of ats48, apache48, nginx48, nginx80, haproxy48, haproxy80"
+    "unknown key format {name:?}, expected one of ats48, apache48, nginx48, nginx80, haproxy48, \
+     haproxy80"
 )]
 pub struct UnknownKeyFormat {
     /// The name given.
@@ -190,7 +191,7 @@ pub struct KeyFiles {
 }
 
 /// What tells one version of a file from another: its inode, the time of its last change of any
-/// kind, to the nanosecond, and its length. The time of the last write is not asked: copies keep it.
+/// kind, to the nanosecond, and its length. Not the time of the last write: copies keep it.
 type Stamp = (u64, i64, i64, u64);
 
 impl KeyFiles {

@@ -14,7 +14,8 @@
 //! 4  count      keys (32 bits), source (32)
 //! 5  writer     process ID
 //! 6-15          zero
-//! 16 + 16 i     key i: name (2), HMAC key (4), AES key (4), not-before, not-after, cipher, zero (3)
+//! 16 + 16 i     key i: name (2), HMAC key (4), AES key (4), not-before, not-after, cipher,
+//!               zero (3)
 //! ```
 
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};

@@ -2,6 +2,7 @@
 //! different keys to nginx and to Apache, and the same 80 to nginx and to HAProxy.
 
 use std::fs;
+use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -162,8 +163,8 @@ impl std::str::FromStr for KeyFormat {
 /// A format name that there is not.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "unknown key format {name:?}, \
-     expected one of ats48, apache48, nginx48, nginx80, haproxy48, haproxy80"
+    "unknown key format {name:?}, expected one of ats48, apache48, nginx48, nginx80, haproxy48, \
+     haproxy80"
 )]
 pub struct UnknownKeyFormat {
     /// The name given.
@@ -191,8 +192,7 @@ pub struct KeyFiles {
 }
 
 /// What tells one version of a file from another: its inode, the time of its last change of any
-/// kind, to the nanosecond, and its length. The time of the last write is not asked: copies keep
-/// it.
+/// kind, to the nanosecond, and its length. Not the time of the last write: copies keep it.
 type Stamp = (u64, i64, i64, u64);
 
 impl KeyFiles {
@@ -218,7 +218,7 @@ impl KeyFiles {
         for path in &self.paths {
             seen.push(stamp(path));
             let io = |source| KeyError::Io { path: path.clone(), source };
-            let bytes = Zeroizing::new(fs::read(path).map_err(io)?);
+            let bytes = read_bounded(path).map_err(io)?;
             keys.extend(self.format.parse(&bytes)?);
         }
         self.seen = seen;
@@ -231,12 +231,22 @@ impl KeyFiles {
     }
 }
 
+/// A key file's bytes. Not more than any ring needs: /dev/zero is a file too.
+fn read_bounded(path: &Path) -> io::Result<Zeroizing<Vec<u8>>> {
+    let mut bytes = Zeroizing::new(Vec::with_capacity(FILE_MAX));
+    fs::File::open(path)?.take(FILE_MAX as u64).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
 fn stamp(path: &Path) -> Option<Stamp> {
     let meta = fs::metadata(path).ok()?;
     Some((meta.ino(), meta.ctime(), meta.ctime_nsec(), meta.len()))
 }
 
 const NAME_LEN: usize = 16;
+/// Bytes of the longest file: twice 32 of the longest keys in base64. A longer one is cut, and then
+/// has too many keys.
+const FILE_MAX: usize = 8 << 10;
 /// HAProxy's TLS_TICKETS_NO.
 const HAPROXY_MIN: usize = 3;
 

@@ -11,6 +11,7 @@ use crate::access::Access;
 use crate::key_file::{KeyFiles, KeyFormat};
 use crate::keyring::{self, KeySource, Ring, RingWriter, Staged};
 use crate::session::{Expiry, now_secs};
+use crate::stats::Counter;
 use crate::ticket_key::{KeyError, KeyFingerprint, KeyRole, KeySet, TicketKey};
 
 /// This process's slot: the ring of the most recent update that it has seen.
@@ -158,6 +159,9 @@ impl<'a> TicketKeys<'a> {
         let staged = Staged::new(expected.wrapping_add(1), &keys, source, seed);
         let epoch = RingWriter::lock(self.region())?.publish(&staged)?;
         let warnings = warnings(before.as_deref(), &keys, now);
+        let is_dropped = |warning: &&KeyWarning| matches!(warning, KeyWarning::DropsLiveTickets(_));
+        let dropped = warnings.iter().filter(is_dropped).count();
+        self.access.line().add(Counter::KeysDropped, dropped as u64);
         self.current();
         Ok(Published { epoch, warnings })
     }

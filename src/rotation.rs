@@ -165,7 +165,8 @@ impl Cache {
                 if stopped.recv_timeout(wait) != Err(RecvTimeoutError::Timeout) {
                     return;
                 }
-                // What fails now is tried again at the next look.
+                // What fails now is tried again at the next look; keys that had to go while their
+                // tickets lived are counted (`Stats::keys_dropped`).
                 let _ = cache.keys().rotate_if_due(&rotation);
             }
         });

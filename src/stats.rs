@@ -117,6 +117,8 @@ counters! {
     TicketsUnknownKey = tickets_unknown_key,
     /// Tickets shown that were issued under another context: full handshakes.
     TicketsOtherContext = tickets_other_context,
+    /// Ticket keys that left the ring while their tickets may have been alive.
+    KeysDropped = keys_dropped,
 }
 
 impl Stats {

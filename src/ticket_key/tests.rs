@@ -91,9 +91,8 @@ fn a_set_that_cannot_be_a_ring_is_refused() {
     assert!(matches!(many, Err(KeyError::Count { found: 33, .. })));
 
     let twice = KeySet::new(vec![key(1), key(2), key(1)]);
-    assert!(
-        matches!(twice, Err(KeyError::RepeatedName { fingerprint: f }) if f == key(1).fingerprint())
-    );
+    let Err(KeyError::RepeatedName { fingerprint }) = twice else { panic!("{twice:?}") };
+    assert_eq!(fingerprint, key(1).fingerprint());
 
     for (from, to, is_valid) in [
         (0, now + 60, true),

@@ -85,6 +85,7 @@ fn a_ticket_of_a_key_that_is_gone_is_a_counted_full_handshake() {
         let session = Client::new(version).visit(&server).close();
         let published = cache.keys().publish(vec![key()]).expect("one key");
         assert!(!published.warnings.is_empty(), "clients lose their tickets");
+        assert_eq!(cache.stats().keys_dropped, 1);
         let visit = Client::new(version).session(&session).visit(&server);
         assert!(!visit.reused);
         assert_eq!(cache.stats().tickets_unknown_key, 1);

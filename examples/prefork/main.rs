@@ -4,6 +4,10 @@
 //! some of them, replays a captured 0-RTT flight, and ends with OK and status 0 only if every
 //! claim held. It takes well under a minute and needs nothing but loopback.
 
+#[path = "../common/certificate.rs"]
+mod certificate;
+#[path = "../common/rate.rs"]
+mod rate;
 #[path = "../common/child.rs"]
 mod child;
 mod client;

@@ -4,6 +4,8 @@
 //! Each worker makes a TLS context of its own after the fork; all of them resume every session.
 //! `--help` tells the rest.
 
+#[path = "../common/certificate.rs"]
+mod certificate;
 #[path = "../common/child.rs"]
 mod child;
 mod connection;

@@ -5,6 +5,8 @@
 //! and ends with OK and status 0 only if every claim held. With `--listen` it is a server for
 //! clients that nobody here wrote; `--help` tells the rest.
 
+#[path = "../common/certificate.rs"]
+mod certificate;
 #[path = "../common/child.rs"]
 mod child;
 mod client;
@@ -17,6 +19,8 @@ mod progress;
 #[path = "../prefork/random.rs"]
 #[allow(dead_code, reason = "that example needs more of it")]
 mod random;
+#[path = "../common/rate.rs"]
+mod rate;
 mod rates;
 mod tls;
 

@@ -1,7 +1,7 @@
 //! Sessions that one worker stored and another resumes, with TLS clients that nobody here wrote.
 //!
-//! The server is the example `prefork_server`; what a test believes is the body of its answers, and
-//! beside it the client's own opinion where the client has one.
+//! The servers are the examples `prefork_server` and `rustls_prefork`; what a test believes is the
+//! body of their answers, and beside it the client's own opinion where the client has one.
 
 mod common {
     pub(crate) mod clients;
@@ -36,13 +36,14 @@ fn python_resumes_on_every_worker() {
 
 #[test]
 fn gnutls_cli_resumes_on_another_worker() {
-    let server = Server::start(&["--tls", "both"]);
-    for protocol in Protocol::ALL {
-        let replies = clients::gnutls(&server, protocol);
-        let [reply] = &replies[..] else { panic!("one answer was expected: {replies:?}") };
-        // Its first connection went to worker 0.
-        assert_eq!((reply.worker, reply.reused), (1, true), "{protocol:?}: {reply:?}");
-        assert_eq!(reply.proto, protocol.name());
+    for server in each_server() {
+        for protocol in Protocol::ALL {
+            let replies = clients::gnutls(&server, protocol);
+            let [reply] = &replies[..] else { panic!("one answer was expected: {replies:?}") };
+            // Its first connection went to worker 0.
+            assert_eq!((reply.worker, reply.reused), (1, true), "{protocol:?}: {reply:?}");
+            assert_eq!(reply.proto, protocol.name());
+        }
     }
 }
 
@@ -131,17 +132,28 @@ fn sigterm_ends_the_server_and_its_workers() {
 
 // ---- helpers ----------------------------------------------------------------------------------
 
-/// One server for both protocols: the client's first visit is a full handshake, every later one
-/// is resumed, and each meets another worker.
+/// Both TLS stacks, with the sessions in the segment, and in tickets under keys that change every
+/// second.
+fn each_server() -> impl Iterator<Item = Server> {
+    let modes: [&[&str]; 2] = [&["--tickets", "off"], &["--tickets", "on", "--rotate", "1"]];
+    let rustls = cfg!(feature = "rustls").then_some("rustls_prefork");
+    let examples = ["prefork_server"].into_iter().chain(rustls);
+    let servers = examples.flat_map(move |name| modes.map(|mode| (name, mode)));
+    servers.map(|(name, mode)| Server::start_example(name, mode))
+}
+
+/// For both protocols the client's first visit is a full handshake, every later one is resumed,
+/// and each meets another worker.
 fn each_protocol(client: fn(&Server, Protocol) -> Vec<Reply>) {
-    let server = Server::start(&["--tls", "both"]);
-    for protocol in Protocol::ALL {
-        let replies = client(&server, protocol);
-        let reused: Vec<bool> = replies.iter().map(|reply| reply.reused).collect();
-        assert_eq!(reused, [false, true, true, true], "{protocol:?}: {replies:#?}");
-        let pids: BTreeSet<i32> = replies.iter().map(|reply| reply.pid).collect();
-        assert_eq!(pids.len(), usize::from(WORKERS), "{protocol:?}: {replies:#?}");
-        assert!(replies.iter().all(|reply| reply.proto == protocol.name()), "{replies:#?}");
+    for server in each_server() {
+        for protocol in Protocol::ALL {
+            let replies = client(&server, protocol);
+            let reused: Vec<bool> = replies.iter().map(|reply| reply.reused).collect();
+            assert_eq!(reused, [false, true, true, true], "{protocol:?}: {replies:#?}");
+            let pids: BTreeSet<i32> = replies.iter().map(|reply| reply.pid).collect();
+            assert_eq!(pids.len(), usize::from(WORKERS), "{protocol:?}: {replies:#?}");
+            assert!(replies.iter().all(|reply| reply.proto == protocol.name()), "{replies:#?}");
+        }
     }
 }
 

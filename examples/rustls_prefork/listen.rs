@@ -6,6 +6,7 @@ use std::net::TcpListener;
 use std::process::ExitCode;
 use std::str::FromStr;
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
 use nix::sys::signal::{SigSet, Signal};
@@ -25,6 +26,7 @@ rustls workers that share their TLS sessions. Without options: a demonstration.
 usage: rustls_prefork --listen ADDR:PORT [OPTION]...
 
   --listen ADDR:PORT    one socket for all workers
+  --worker-ports BASE   worker I also listens on BASE+I, so that a client can choose its worker
   --workers N           worker processes, numbered from 0 [4]
   --tickets on|off      on: tickets under keys that all workers share; off: the sessions are in the
                         segment, and TLS 1.3 tickets resume once [off]
@@ -61,7 +63,8 @@ pub(crate) fn main(args: &[String]) -> ExitCode {
 
 struct Options<'a> {
     listen: &'a str,
-    workers: u32,
+    worker_ports: Option<u16>,
+    workers: u16,
     tickets: Tickets,
     rotate: u64,
     early_data: u32,
@@ -74,6 +77,7 @@ impl<'a> Options<'a> {
         let (mut listen, mut cert, mut key) = (None, None, None);
         let mut options = Options {
             listen: "",
+            worker_ports: None,
             workers: 4,
             tickets: Tickets::Stateful,
             rotate: 12 * 3600,
@@ -85,6 +89,7 @@ impl<'a> Options<'a> {
             let [name, value] = pair else { return Err(format!("{} needs a value", pair[0])) };
             match name.as_str() {
                 "--listen" => listen = Some(value),
+                "--worker-ports" => options.worker_ports = Some(number(name, value)?),
                 "--workers" => options.workers = number(name, value)?,
                 "--tickets" if value == "on" => options.tickets = Tickets::SharedKeys,
                 "--tickets" if value == "off" => options.tickets = Tickets::Stateful,
@@ -123,22 +128,35 @@ fn serve(options: &Options<'_>) -> Result<(), String> {
     cache.keys().rotate_if_due(&rotation).map_err(|e| format!("no ticket key: {e}"))?;
     // Made and dropped, to refuse a bad configuration here and not in every worker.
     config(options, &identity, &cache)?;
-    let listener = TcpListener::bind(options.listen)
+    let shared = TcpListener::bind(options.listen)
         .map_err(|e| format!("cannot listen on {}: {e}", options.listen))?;
 
     let mut workers = Vec::new();
     for worker in 0..options.workers {
+        let own = options.worker_ports.map(|base| own_socket(base, worker)).transpose()?;
         workers.push(child::spawn(|| {
             signals.thread_unblock().map_err(|e| format!("cannot unblock signals: {e}"))?;
             // As long as one worker lives, the keys are rotated.
             let _rotator = cache.rotate_keys(rotation).map_err(|e| format!("no rotation: {e}"))?;
-            fleet::serve(worker, &listener, &config(options, &identity, &cache)?)
+            let config = config(options, &identity, &cache)?;
+            thread::scope(|threads| {
+                let own = own
+                    .as_ref()
+                    .map(|own| threads.spawn(|| fleet::serve(worker.into(), own, &config)));
+                fleet::serve(worker.into(), &shared, &config)?;
+                own.map_or(Ok(()), |own| own.join().expect("a worker's thread"))
+            })
         })?);
     }
     // Nobody may be reading; then nobody misses it.
     let _ = io::stdout().write_all(b"ready\n");
     signals.wait().map_err(|e| format!("cannot wait for signals: {e}"))?;
     workers.into_iter().try_for_each(|worker| child::end(worker, Signal::SIGTERM))
+}
+
+fn own_socket(base: u16, worker: u16) -> Result<TcpListener, String> {
+    let port = base.checked_add(worker).ok_or("--worker-ports goes beyond port 65535")?;
+    TcpListener::bind(("127.0.0.1", port)).map_err(|e| format!("cannot listen on {port}: {e}"))
 }
 
 fn config(

@@ -1,4 +1,4 @@
-//! The `prefork_server` example as the child of a test: started with everything it needs, gone
+//! A server example as the child of a test: started with everything it needs, gone
 //! with all of its workers when the test ends, however it ends.
 
 use std::io::{BufRead, BufReader, Read};
@@ -31,15 +31,24 @@ pub(crate) struct Server {
 type Output = Arc<Mutex<Vec<String>>>;
 
 impl Server {
-    /// A server on a segment of its own, and with a certificate that clients can verify.
+    /// A `prefork_server` on a segment of its own, with a certificate that clients can verify.
     pub(crate) fn start(args: &[&str]) -> Server {
-        Self::start_in(certificate(), &[&["--segment", "memfd"], args].concat())
+        Self::start_example("prefork_server", args)
     }
 
-    /// A server with the certificate in `dir`, and with the segment that `args` name.
+    /// The same of any example that takes its options.
+    pub(crate) fn start_example(example: &str, args: &[&str]) -> Server {
+        Self::launch(example, certificate(), &[&["--segment", "memfd"], args].concat())
+    }
+
+    /// A `prefork_server` with the certificate in `dir`, and with the segment that `args` name.
     pub(crate) fn start_in(dir: TempDir, args: &[&str]) -> Server {
+        Self::launch("prefork_server", dir, args)
+    }
+
+    fn launch(example: &str, dir: TempDir, args: &[&str]) -> Server {
         let port = free_ports(1 + WORKERS);
-        let mut command = Command::new(binary());
+        let mut command = Command::new(binary(example));
         command
             .arg("--listen")
             .arg(format!("127.0.0.1:{port}"))
@@ -55,7 +64,7 @@ impl Server {
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
-        let mut child = command.spawn().expect("prefork_server starts");
+        let mut child = command.spawn().expect("the example starts");
 
         let output = Output::default();
         collect(child.stdout.take().expect("piped"), &output);
@@ -185,11 +194,11 @@ pub(crate) fn certificate() -> TempDir {
 }
 
 /// `cargo test` builds the examples beside the tests, but has no variable that names them.
-fn binary() -> PathBuf {
+fn binary(example: &str) -> PathBuf {
     let test = std::env::current_exe().expect("the path of this test");
     let profile = test.ancestors().nth(2).expect("target/PROFILE/deps/TEST");
-    let binary = profile.join("examples/prefork_server");
-    assert!(binary.exists(), "no {}: cargo build --example prefork_server", binary.display());
+    let binary = profile.join("examples").join(example);
+    assert!(binary.exists(), "no {}: cargo build --all-features --examples", binary.display());
     binary
 }
 

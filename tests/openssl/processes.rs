@@ -4,12 +4,15 @@
 //! A fork copies whatever locks other threads hold at that moment, OpenSSL's too, and the other
 //! tests are threads. So each of these runs again as the only test of a process of its own.
 
+use std::collections::VecDeque;
 use std::env;
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::Command;
 use std::sync::LazyLock;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::thread;
 use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
@@ -17,8 +20,11 @@ use nix::sys::wait::waitpid;
 use nix::unistd::{ForkResult, Pid, fork};
 use openssl::ssl::{Ssl, SslSession, SslStream, SslVersion};
 
+use shmtls::TicketKey;
+use shmtls::openssl::{Config, Tickets};
+
 use super::early_data::{accepts, capture, eager};
-use crate::tls_lab::{Client, SERVER, TLS1_3, VERSIONS, cache, server};
+use crate::tls_lab::{Client, SERVER, TLS1_3, VERSIONS, cache, server, server_with};
 
 const WORKERS: usize = 4;
 const ALONE: &str = "SHMTLS_TEST_ALONE";
@@ -51,6 +57,65 @@ fn resume_everywhere() {
         let foreign = if version == TLS1_3 { 12 } else { 9 };
         let stats = cache.stats();
         assert_eq!((stats.hits, stats.foreign_hits), (12, foreign), "{version:?}");
+    }
+}
+
+/// 204 rotations, under 2, 4 and 8 workers, while clients of either version come back all the time.
+#[test]
+fn no_rotation_costs_a_resumption() {
+    alone("processes::no_rotation_costs_a_resumption", rotate_under_load);
+}
+
+fn rotate_under_load() {
+    const ROTATIONS: usize = 34;
+    const KEPT: usize = 12;
+    let key = || TicketKey::random().unwrap();
+    let config = Config::new("lab").tickets(Tickets::SharedKeys);
+    for (workers, version) in [2, 4, 8].into_iter().flat_map(|n| VERSIONS.map(|v| (n, v))) {
+        let cache = cache();
+        // The second is the next one: known to all one rotation before it encrypts.
+        let mut keys = VecDeque::from([key(), key()]);
+        cache.keys().publish(keys.iter().cloned().collect()).unwrap();
+        let workers: Vec<Worker> = (0..workers)
+            .map(|_| {
+                Worker::fork(|connections| {
+                    let ctx = server_with(&cache, &config);
+                    for connection in connections.incoming() {
+                        answer(Ssl::new(&ctx).unwrap(), connection.unwrap());
+                    }
+                })
+            })
+            .collect();
+        let done = AtomicBool::new(false);
+        let visits: usize = thread::scope(|scope| {
+            let client = |offset: usize| {
+                let (mut session, _) = visit(&workers[offset], version, None);
+                let mut visits = 0;
+                while !done.load(Relaxed) || visits < 20 {
+                    visits += 1;
+                    let worker = &workers[(visits * 7 + offset) % workers.len()];
+                    let (next, reused) = visit(worker, version, Some(&session));
+                    assert!(reused, "{version:?}, {} workers, visit {visits}", workers.len());
+                    session = next;
+                }
+                visits
+            };
+            let clients = [0, 1].map(|offset| scope.spawn(move || client(offset)));
+            for _ in 0..ROTATIONS {
+                thread::sleep(Duration::from_millis(10));
+                // The next one takes over, and another is next.
+                let next = keys.remove(1).unwrap();
+                keys.push_front(next);
+                keys.insert(1, key());
+                keys.truncate(KEPT);
+                cache.keys().publish(keys.iter().cloned().collect()).unwrap();
+            }
+            done.store(true, Relaxed);
+            clients.into_iter().map(|client| client.join().unwrap()).sum()
+        });
+        let stats = cache.stats();
+        assert_eq!(stats.tickets_unknown_key, 0);
+        assert_eq!((stats.tickets_current_key + stats.tickets_old_key) as usize, visits);
     }
 }
 

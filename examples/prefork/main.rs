@@ -100,12 +100,16 @@ impl Demo {
         println!("  own cache per worker");
         self.row(Sharing::Own(Kind::Id))?;
         self.row(Sharing::Own(Kind::Stateful))?;
-        self.row(Sharing::Own(Kind::Ticket))?;
+        self.row(Sharing::Own(Kind::Ticket(SslVersion::TLS1_2)))?;
+        self.row(Sharing::Own(Kind::Ticket(SslVersion::TLS1_3)))?;
         println!("  shmtls");
         self.row(Sharing::Shmtls(Kind::Id))?;
         self.row(Sharing::Shmtls(Kind::Stateful))?;
-        self.row(Sharing::Shmtls(Kind::Ticket))?;
+        self.row(Sharing::Shmtls(Kind::Ticket(SslVersion::TLS1_2)))?;
+        self.row(Sharing::Shmtls(Kind::Ticket(SslVersion::TLS1_3)))?;
         let saved = self.cache.stats().foreign_hits;
+        let epoch = self.cache.keys().epoch();
+        println!("  rotations of the ticket keys meanwhile: {}", epoch.saturating_sub(1));
         println!("  full handshakes saved, because another worker had stored the session: {saved}");
         Ok(())
     }
@@ -114,7 +118,7 @@ impl Demo {
         let (kind, version) = (sharing.kind(), sharing.kind().version());
         let client = Client::of(&self.identity, version)?;
         let mut line = format!("    {:20}", kind.name());
-        if sharing == Sharing::Shmtls(Kind::Ticket) {
+        if sharing.rotates() {
             tickets::publish_first(&self.cache)?;
         }
         for workers in FLEETS {
@@ -124,7 +128,7 @@ impl Demo {
             let mut rotated = Ok(());
             let rate = rates::measure(&fleet, &client, |done| {
                 progress.say(|| format!("{who}: {done} of {PAIRS}"));
-                if sharing == Sharing::Shmtls(Kind::Ticket) && done % ROTATE_AFTER == 0 {
+                if sharing.rotates() && done % ROTATE_AFTER == 0 {
                     rotated = rotated.clone().and_then(|()| tickets::rotate(cache));
                 }
             });
@@ -146,7 +150,7 @@ impl Demo {
 
     /// A worker that sleeps through rotations must not turn clients away when it wakes up.
     fn straggler(&mut self) -> Result<(), String> {
-        let sharing = Sharing::Shmtls(Kind::Ticket);
+        let sharing = Sharing::Shmtls(Kind::Ticket(SslVersion::TLS1_3));
         let fleet = Fleet::fork(2, || sharing.context(&self.identity, &self.cache))?;
         let client = Client::of(&self.identity, SslVersion::TLS1_3)?;
         let end = tickets::stop_through_rotations(&self.cache, &fleet, &client)?;

@@ -18,7 +18,7 @@ pub(crate) enum Kind {
     Id,
     Stateful,
     /// Stateless; the shared keys are rotated while clients come back.
-    Ticket,
+    Ticket(SslVersion),
 }
 
 impl Sharing {
@@ -26,6 +26,11 @@ impl Sharing {
         match self {
             Sharing::Own(kind) | Sharing::Shmtls(kind) => kind,
         }
+    }
+
+    /// Whether keys are rotated while clients come and go.
+    pub(crate) fn rotates(self) -> bool {
+        matches!(self, Sharing::Shmtls(Kind::Ticket(_)))
     }
 
     pub(crate) fn name(self) -> &'static str {
@@ -39,9 +44,9 @@ impl Sharing {
     pub(crate) fn context(self, who: &Identity, cache: &Cache) -> Result<SslContext, String> {
         let version = self.kind().version();
         match self {
-            Sharing::Own(Kind::Ticket) => context::own_key(who, version),
+            Sharing::Own(Kind::Ticket(_)) => context::own_key(who, version),
             Sharing::Own(_) => context::own_cache(who, version),
-            Sharing::Shmtls(Kind::Ticket) => context::shared_keys(who, version, cache),
+            Sharing::Shmtls(Kind::Ticket(_)) => context::shared_keys(who, version, cache),
             Sharing::Shmtls(_) => context::shared(who, version, cache),
         }
     }
@@ -52,14 +57,16 @@ impl Kind {
         match self {
             Kind::Id => "TLS 1.2 IDs",
             Kind::Stateful => "TLS 1.3 stateful",
-            Kind::Ticket => "TLS 1.3 tickets",
+            Kind::Ticket(SslVersion::TLS1_2) => "TLS 1.2 tickets",
+            Kind::Ticket(_) => "TLS 1.3 tickets",
         }
     }
 
     pub(crate) fn version(self) -> SslVersion {
         match self {
             Kind::Id => SslVersion::TLS1_2,
-            Kind::Stateful | Kind::Ticket => SslVersion::TLS1_3,
+            Kind::Stateful => SslVersion::TLS1_3,
+            Kind::Ticket(version) => version,
         }
     }
 }

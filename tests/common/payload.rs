@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use shmtls::{Context, Expiry, SessionId};
+use shmtls::{Context, CreateError, Expiry, Options, OptionsError, SessionId};
 
 /// Bytes before the pattern: number, serial, length.
 pub(crate) const HEAD: usize = 20;
@@ -21,6 +21,16 @@ pub(crate) fn context() -> Context {
 
 pub(crate) fn soon() -> Expiry {
     Expiry::after(Duration::from_secs(600))
+}
+
+/// Options for exactly so many buckets, of 16 KiB unless sessions may be long.
+pub(crate) fn with_buckets(options: Options, buckets: u32, bucket_bytes: u32) -> Options {
+    match options.clone().size(1).create_memfd() {
+        Err(CreateError::Options(OptionsError::TooSmall { min, .. })) => {
+            options.size(min + u64::from(buckets - 1) * u64::from(bucket_bytes))
+        }
+        other => panic!("a segment of one byte: {other:?}"),
+    }
 }
 
 /// A session of `len` bytes, at least [`HEAD`].

@@ -30,8 +30,6 @@ pub(crate) struct Plan {
     pub(crate) shared: u64,
     /// Whether it all fits, so that nothing ever has to go.
     pub(crate) fits: bool,
-    /// The longest that an operation may wait.
-    pub(crate) patience: Duration,
 }
 
 /// What must be known of the workers after their death.
@@ -69,8 +67,6 @@ pub(crate) struct Tally {
     pub(crate) hits: AtomicU64,
     /// Operations that gave up at the deadline.
     pub(crate) busy: AtomicU64,
-    /// Operations that waited longer than the plan's patience.
-    pub(crate) late: AtomicU64,
     pub(crate) longest_wait_ns: AtomicU64,
     /// The longest that an operation had no core to run on.
     pub(crate) longest_delay_ns: AtomicU64,
@@ -114,17 +110,16 @@ fn ledger_place(serial: u64) -> (usize, u64) {
 
 impl Plan {
     pub(crate) fn options(&self) -> Options {
-        const LINES: u32 = 16;
-        let size = 4096 + u64::from(LINES) * 512 + u64::from(self.buckets * self.bucket_bytes);
         // The session limit decides on the size of a bucket.
         let max_session = if self.bucket_bytes > 16 << 10 { 48 << 10 } else { 10 << 10 };
-        Options::new().size(size).processes(LINES).max_session(max_session)
+        let options = Options::new().processes(16).max_session(max_session);
+        payload::with_buckets(options, self.buckets, self.bucket_bytes)
     }
 
-    /// Sizes as they are seen in the wild, and some near the limit. What must fit is small.
+    /// Sizes as they are seen in the wild, and some near the limit. What must fit varies little.
     pub(crate) fn len(&self, number: u64, rng: &mut Rng) -> usize {
         let len = match rng.below(100) {
-            _ if self.fits => self.len_max(number) - rng.below(80),
+            _ if self.fits => self.len_max(number) - rng.below(40),
             0..50 => rng.within(60, 260),
             50..80 => rng.within(260, 1500),
             80..92 => rng.within(1500, 4096),
@@ -133,9 +128,10 @@ impl Plan {
         len as usize
     }
 
-    /// The longest of a session that must fit with all others.
+    /// The longest of a session that must fit with all others. A few long ones among many short
+    /// ones: when a short one goes, the long ones move by less than their length.
     fn len_max(&self, number: u64) -> u64 {
-        120 + number * 37 % 401
+        if number.is_multiple_of(10) { 2800 + number * 37 % 900 } else { 80 + number * 37 % 70 }
     }
 
     /// Whether all sessions fit at their longest, with their heads of nine words.

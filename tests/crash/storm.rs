@@ -25,9 +25,12 @@ pub(crate) enum Death {
     Released,
 }
 
+/// The longest that an operation waits for a bucket: what the options say by default.
+const DEADLINE: Duration = Duration::from_millis(50);
+const SLACK: Duration = Duration::from_millis(50);
 /// Where somebody ready to run waits this long for a core, the owner of a lock may do so too: those
-/// who want the lock sleep for a whole slice of 10 ms, or rightly give up.
-const CROWDED: Duration = Duration::from_millis(10);
+/// who want the lock sleep for whole slices, and may rightly give up.
+const CROWDED: Duration = Duration::from_millis(25);
 
 pub(crate) struct Storm {
     pub(crate) name: &'static str,
@@ -41,11 +44,6 @@ pub(crate) struct Storm {
 /// What a storm left behind.
 pub(crate) struct Aftermath {
     pub(crate) stats: Stats,
-    /// Operations that waited longer than the deadline and some slack.
-    pub(crate) late: u64,
-    /// Operations that gave up at the deadline, and wake-ups that did not come: unless somebody
-    /// was kept from a core for so long that it explains them.
-    pub(crate) unexplained: u64,
     line: String,
 }
 
@@ -141,10 +139,9 @@ impl Storm {
             assert!(cache.size_of(&context(), &id(number)).is_ok(), "{told}: a resident is lost");
         }
         let stats = cache.stats();
-        let late = board.sum(|tally| &tally.late);
+        let (ops, busy) = (board.sum(|tally| &tally.ops), board.sum(|tally| &tally.busy));
+        let wait = board.longest(|tally| &tally.longest_wait_ns);
         let delay = board.longest(|tally| &tally.longest_delay_ns);
-        let busy = board.sum(|tally| &tally.busy);
-        let unexplained = if delay < CROWDED { busy + stats.lock_late_wakes } else { 0 };
         let line = format!(
             "{}: {} kills in {:.1} s, {} operations, {} hits, {} deaths in a lock (kernel {}, \
              stolen {}, own ID {}), {} repairs kept {} and lost {}, {} evicted, {} lock waits, \
@@ -152,7 +149,7 @@ impl Storm {
             self.name,
             self.kills,
             took.as_secs_f64(),
-            board.sum(|tally| &tally.ops),
+            ops,
             board.sum(|tally| &tally.hits),
             stats.recoveries(),
             stats.owner_died_kernel,
@@ -165,11 +162,23 @@ impl Storm {
             stats.lock_waits,
             stats.lock_late_wakes,
             busy,
-            board.longest(|tally| &tally.longest_wait_ns).as_secs_f64() * 1e3,
+            wait.as_secs_f64() * 1e3,
             delay.as_secs_f64() * 1e3,
         );
         notice(&line);
-        Aftermath { stats, late, unexplained, line }
+        assert!(wait <= DEADLINE + SLACK + delay, "{told}: somebody waited for too long: {line}");
+        let late_wakes = stats.lock_late_wakes;
+        assert!(late_wakes <= ops / 5000, "{told}: wake-ups are lost: {line}");
+        if delay < CROWDED && !self.reuse_ids {
+            assert_eq!(
+                (busy, late_wakes),
+                (0, 0),
+                "{told}: nobody was kept from a core, but: {line}"
+            );
+        }
+        // What the owner's death tore was never in its slot.
+        assert_eq!(stats.repair_lost, 0, "{told}: {line}");
+        Aftermath { stats, line }
     }
 }
 

@@ -113,15 +113,45 @@ fn the_counters_of_the_killed_are_kept_too() {
     let cache = patient().processes(4).create_memfd().expect("a segment");
     let done = Done::new();
     let mut rng = Rng::new(4);
-    let kills = 100;
+    let kills = 300;
     for seed in 0..kills {
         let child = fork(|| work(&cache, seed, u64::MAX, &done));
-        thread::sleep(Duration::from_micros(rng.below(3000)));
+        // Half of them while they join the table or before.
+        let longest = if rng.one_in(2) { 300 } else { 3000 };
+        thread::sleep(Duration::from_micros(rng.below(longest)));
         child.kill();
     }
     for (counted, noted) in counted(&cache.stats()).into_iter().zip(sums(&done)) {
         assert!((noted..=noted + kills).contains(&counted), "{counted} counted, {noted} noted");
     }
+}
+
+/// A detach moves the counters of a line to the totals and frees the line. Whoever comes next
+/// finishes what a death interrupted: nothing is added twice, nothing is left out.
+#[test]
+fn a_death_in_the_midst_of_a_detach_loses_no_count() {
+    let options = patient().populate(false).processes(4);
+    let cache = options.create_memfd().expect("a segment");
+    let done = Done::new();
+    let mut rng = Rng::new(5);
+    let kills = 400;
+    for seed in 0..kills {
+        let child = fork(|| {
+            loop {
+                let fd = cache.fd().try_clone_to_owned().expect("a descriptor");
+                let guest = options.attach_fd(fd).expect("it is there");
+                work(&guest, seed, 8, &done);
+            }
+        });
+        thread::sleep(Duration::from_micros(rng.within(200, 2000)));
+        child.kill();
+    }
+    // A count that was folded twice or lost is one of eight operations.
+    for (counted, noted) in counted(&cache.stats()).into_iter().zip(sums(&done)) {
+        assert!((noted..=noted + kills).contains(&counted), "{counted} counted, {noted} noted");
+    }
+    let _ = options.attach_fd(cache.fd().try_clone_to_owned().expect("a descriptor"));
+    assert!(cache.processes().len() <= 4);
 }
 
 /// Three at a time with four lines: whoever comes finds a line, for one of the dead has it, even

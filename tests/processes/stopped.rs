@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::Signal;
 use shmtls::{Busy, Cache, Inserted, Miss, Options};
 
-use super::payload::{Rng, check, context, id, payload, soon};
+use super::payload::{Rng, check, context, id, payload, soon, with_buckets};
 use super::procs::{Child, alone, fork};
 use super::scoreboard::RunDelay;
 
@@ -15,7 +15,7 @@ const SLACK: Duration = Duration::from_millis(50);
 
 /// A cache of one bucket, full of small sessions.
 fn one_bucket() -> Cache {
-    let options = Options::new().size(4096 + 8 * 512 + (16 << 10)).processes(8);
+    let options = with_buckets(Options::new().processes(8), 1, 16 << 10);
     let cache = options.create_memfd().expect("a segment");
     for number in 0..60 {
         let bytes = payload(number, number, 150);

@@ -58,7 +58,6 @@ fn tight() -> Plan {
         owned: 95,
         shared: 16,
         fits: true,
-        ..full()
     }
 }
 

@@ -3,6 +3,8 @@
 
 #[path = "rustls/early_data.rs"]
 mod early_data;
+#[path = "../examples/common/certificate.rs"]
+mod certificate;
 #[path = "../examples/rustls_prefork/identity.rs"]
 mod identity;
 #[path = "rustls/lab.rs"]

@@ -85,17 +85,6 @@ pub(crate) fn read(region: &KeyRegion, seed: u64) -> Result<Option<Ring>, Unread
     Err(Unreadable)
 }
 
-#[cfg(test)]
-impl Staged {
-    pub(crate) fn bytes(&self) -> &[u8] {
-        &self.bytes
-    }
-
-    pub(crate) fn words(&self) -> Vec<u64> {
-        self.bytes.as_chunks().0.iter().map(|word| u64::from_ne_bytes(*word)).collect()
-    }
-}
-
 /// A dead writer's retired keys must not stay until the next update: whoever uses the ring next
 /// clears them away. If somebody else is at it already, that is not waited for: this is a
 /// handshake.
@@ -192,6 +181,17 @@ impl Staged {
         let check = hash::check(seed, &bytes[WORD..]);
         bytes[..WORD].copy_from_slice(&check.to_ne_bytes());
         Self { epoch, bytes }
+    }
+}
+
+#[cfg(test)]
+impl Staged {
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    pub(crate) fn words(&self) -> Vec<u64> {
+        self.bytes.as_chunks().0.iter().map(|word| u64::from_ne_bytes(*word)).collect()
     }
 }
 

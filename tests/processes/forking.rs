@@ -134,7 +134,7 @@ fn a_death_in_the_midst_of_a_detach_loses_no_count() {
     let cache = options.create_memfd().expect("a segment");
     let done = Done::new();
     let mut rng = Rng::new(5);
-    let kills = 400;
+    let kills = 1200;
     for seed in 0..kills {
         let child = fork(|| {
             loop {
@@ -143,7 +143,7 @@ fn a_death_in_the_midst_of_a_detach_loses_no_count() {
                 work(&guest, seed, 8, &done);
             }
         });
-        thread::sleep(Duration::from_micros(rng.within(200, 2000)));
+        thread::sleep(Duration::from_micros(rng.within(100, 900)));
         child.kill();
     }
     // A count that was folded twice or lost is one of eight operations.

@@ -119,6 +119,36 @@ fn the_shared_port_resumes_whoever_answers() {
     }
 }
 
+/// An operator changes the key files by hand: nobody restarts, and a broken file changes nothing.
+#[test]
+fn sighup_reads_the_ticket_keys_again() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let [first, second] = ["first", "second"].map(|name| dir.path().join(name));
+    let write = |path: &PathBuf, key: u8| fs::write(path, [key; 80]).expect("a small file");
+    (write(&first, 1), write(&second, 2));
+    let keys = format!("{},{}:nginx80", first.display(), second.display());
+    let server = Server::start(&["--tickets", "on", "--ticket-keys", &keys]);
+    let [old, new] = ["old", "new"].map(|name| server.dir().join(name));
+    visit(&server, 0, Protocol::Tls13, |client| client.save(&old));
+
+    (write(&first, 3), write(&second, 1));
+    server.hang_up("ticket keys: epoch 2");
+    visit(&server, 1, Protocol::Tls13, |client| client.save(&new));
+    let resumes = |worker, session: &PathBuf| {
+        visit(&server, worker, Protocol::Tls13, |client| client.offer(session)).reused
+    };
+    assert!(resumes(2, &old) && resumes(3, &new), "the old key decrypts, the new one encrypts");
+
+    fs::write(&first, [4; 79]).expect("a small file");
+    server.hang_up("found 79 bytes, expected a multiple of 80");
+    assert!(resumes(0, &new), "the ring is as it was");
+
+    write(&first, 3);
+    write(&second, 5);
+    server.hang_up("ticket keys: epoch 3");
+    assert!(!resumes(1, &old), "its key is gone");
+}
+
 #[test]
 fn sigterm_ends_the_server_and_its_workers() {
     let server = Server::start(&[]);

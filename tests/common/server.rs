@@ -110,6 +110,12 @@ impl Server {
         self.output.lock().unwrap().iter().any(|said| said == line)
     }
 
+    /// Asks it to read its files again, and waits until it says what it says.
+    pub(crate) fn hang_up(&self, said: &str) {
+        kill(self.pid(), Signal::SIGHUP).expect("the server is running");
+        eventually(said, || self.output().contains(said).then_some(()));
+    }
+
     /// Asks it to end, and waits until it has.
     pub(crate) fn stop(mut self) -> ExitStatus {
         kill(self.pid(), Signal::SIGTERM).expect("the server is running");

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use shmtls::{Cache, Options, Stats};
 
-use super::payload::{Rng, check, context, id, payload, soon};
+use super::payload::{Rng, check, context, id, payload, soon, with_buckets};
 use super::procs::{Child, alone, fork, join_all};
 use super::scoreboard::Shared;
 
@@ -130,11 +130,11 @@ fn the_counters_of_the_killed_are_kept_too() {
 /// finishes what a death interrupted: nothing is added twice, nothing is left out.
 #[test]
 fn a_death_in_the_midst_of_a_detach_loses_no_count() {
-    let options = patient().populate(false).processes(4);
+    let options = with_buckets(patient().processes(4), 1, 16 << 10);
     let cache = options.create_memfd().expect("a segment");
     let done = Done::new();
     let mut rng = Rng::new(5);
-    let kills = 1200;
+    let kills = 600;
     for seed in 0..kills {
         let child = fork(|| {
             loop {
@@ -143,7 +143,7 @@ fn a_death_in_the_midst_of_a_detach_loses_no_count() {
                 work(&guest, seed, 8, &done);
             }
         });
-        thread::sleep(Duration::from_micros(rng.within(100, 900)));
+        thread::sleep(Duration::from_micros(rng.within(100, 4000)));
         child.kill();
     }
     // A count that was folded twice or lost is one of eight operations.

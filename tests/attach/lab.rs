@@ -139,7 +139,8 @@ pub(crate) fn is_root_for(what: &str) -> bool {
 /// Whether the kernel allowed this, which a container's root may be denied.
 #[track_caller]
 pub(crate) fn is_allowed(attempt: nix::Result<()>, what: &str) -> bool {
-    if attempt == Err(Errno::EPERM) {
+    // EINVAL is for who wants mounts of his own in a chroot, where / is no mount.
+    if matches!(attempt, Err(Errno::EPERM | Errno::EINVAL)) {
         notice(&format!("not permitted here: {what}"));
         return false;
     }

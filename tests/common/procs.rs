@@ -184,12 +184,16 @@ impl Drop for Child {
 }
 
 /// Runs `work` as the first process of a PID namespace of its own, where /proc shows that
-/// namespace and no process ID of the machine is touched, for as long as it takes. `None` where that is not allowed.
+/// namespace and no process ID of the machine is touched, for as long as it takes. `None` where
+/// that is not allowed, or in a chroot, whose mounts cannot be kept from the rest of the machine.
 #[must_use]
 pub(crate) fn fork_in_pid_namespace(work: impl FnOnce()) -> Option<Child> {
     const NOT_ALLOWED: i32 = 77;
     let namespaces = CloneFlags::CLONE_NEWPID | CloneFlags::CLONE_NEWNS;
-    let mut probe = fork(|| exit(if unshare(namespaces).is_ok() { 0 } else { NOT_ALLOWED }));
+    let none: Option<&str> = None;
+    let keep_mounts = || mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none);
+    let is_possible = || unshare(namespaces).and_then(|()| keep_mounts()).is_ok();
+    let mut probe = fork(|| exit(if is_possible() { 0 } else { NOT_ALLOWED }));
     if probe.wait() == WaitStatus::Exited(probe.pid, NOT_ALLOWED) {
         notice("SKIPPED: this user may not make a PID namespace");
         return None;
@@ -199,9 +203,7 @@ pub(crate) fn fork_in_pid_namespace(work: impl FnOnce()) -> Option<Child> {
         unshare(namespaces).expect("allowed");
         let first = fork(|| {
             alarm::cancel();
-            let none: Option<&str> = None;
-            let private = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
-            mount(none, "/", none, private, none).expect("mounts of our own");
+            keep_mounts().expect("mounts of our own");
             mount(Some("proc"), "/proc", Some("proc"), MsFlags::empty(), none).expect("/proc");
             work();
         });

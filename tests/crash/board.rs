@@ -11,7 +11,7 @@ use super::scoreboard::Zeroed;
 
 pub(crate) const WORKERS_MAX: usize = 16;
 const IDS_MAX: usize = 512;
-/// 2^30 stored sessions.
+/// The ledger knows the last half of 2^30 sessions: by then every older one has gone.
 const LEDGER_WORDS: usize = 1 << 24;
 
 /// What the workers of one storm do.
@@ -39,7 +39,7 @@ pub(crate) struct Board {
     last_serial: AtomicU64,
     pub(crate) cells: [Cell; IDS_MAX],
     pub(crate) tallies: [Tally; WORKERS_MAX],
-    /// One bit for each serial that was taken.
+    /// One bit for each serial that was taken, in a ring.
     taken: [AtomicU64; LEDGER_WORDS],
 }
 
@@ -87,7 +87,11 @@ impl Board {
 
     pub(crate) fn serial(&self) -> u64 {
         let serial = self.last_serial.fetch_add(1, SeqCst) + 1;
-        assert!(serial < LEDGER_WORDS as u64 * 64, "the ledger is full: fewer kills, please");
+        if serial.is_multiple_of(64) {
+            // More than one word, in case that somebody died before it did this.
+            let ahead = serial as usize / 64 + LEDGER_WORDS / 2;
+            (ahead..ahead + 4).for_each(|word| self.taken[word % LEDGER_WORDS].store(0, SeqCst));
+        }
         serial
     }
 
@@ -105,7 +109,7 @@ impl Board {
 }
 
 fn ledger_place(serial: u64) -> (usize, u64) {
-    ((serial / 64) as usize, 1 << (serial % 64))
+    (serial as usize / 64 % LEDGER_WORDS, 1 << (serial % 64))
 }
 
 impl Plan {

@@ -134,7 +134,7 @@ fn a_death_in_the_midst_of_a_detach_loses_no_count() {
     let cache = options.create_memfd().expect("a segment");
     let done = Done::new();
     let mut rng = Rng::new(5);
-    let kills = 600;
+    let kills = 400;
     for seed in 0..kills {
         let child = fork(|| {
             loop {

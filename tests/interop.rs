@@ -125,13 +125,15 @@ fn sighup_reads_the_ticket_keys_again() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let [first, second] = ["first", "second"].map(|name| dir.path().join(name));
     let write = |path: &PathBuf, key: u8| fs::write(path, [key; 80]).expect("a small file");
-    (write(&first, 1), write(&second, 2));
+    write(&first, 1);
+    write(&second, 2);
     let keys = format!("{},{}:nginx80", first.display(), second.display());
     let server = Server::start(&["--tickets", "on", "--ticket-keys", &keys]);
     let [old, new] = ["old", "new"].map(|name| server.dir().join(name));
     visit(&server, 0, Protocol::Tls13, |client| client.save(&old));
 
-    (write(&first, 3), write(&second, 1));
+    write(&first, 3);
+    write(&second, 1);
     server.hang_up("ticket keys: epoch 2");
     visit(&server, 1, Protocol::Tls13, |client| client.save(&new));
     let resumes = |worker, session: &PathBuf| {

@@ -14,6 +14,7 @@ use crate::robust::{self, Patience, RobustGuard};
 use crate::segment::Segment;
 use crate::session::now_secs;
 use crate::stats::{Counter, Stats};
+use crate::step::{kill_point, word_done};
 use crate::sys::process;
 use crate::sys::thread::fork_stamp;
 
@@ -336,7 +337,9 @@ fn fold(segment: &Segment, index: usize) {
         let total = retired.totals[from][i].load(Relaxed);
         let sum = Counter::merge(i, total, line.counters[i].load(Relaxed));
         retired.totals[to][i].store(sum, Relaxed);
+        word_done();
     }
+    kill_point();
     let epoch = (commit >> 32).wrapping_add(1);
     retired.commit.store(epoch << 32 | (index as u64 + 1), Release);
     finish_fold(segment.header(), segment.members());
@@ -348,9 +351,12 @@ fn finish_fold(header: &Header, lines: &[MemberLine]) {
     if let Some(line) = pending_line(commit).and_then(|index| lines.get(index)) {
         for counter in &line.counters {
             counter.store(0, Relaxed);
+            word_done();
         }
+        kill_point();
         line.pid.store(0, Release);
     }
+    kill_point();
     header.retired.commit.store(commit >> 32 << 32, Release);
 }
 
@@ -372,3 +378,6 @@ fn lock_table(segment: &Segment) -> Option<RobustGuard<'_>> {
     finish_fold(segment.header(), segment.members());
     Some(acquired.guard)
 }
+
+#[cfg(test)]
+mod tests;

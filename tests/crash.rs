@@ -27,7 +27,7 @@ mod storm;
 mod worker;
 
 use board::Plan;
-use payload::{Rng, check, context, id, payload, soon, with_buckets};
+use payload::{Named, Rng, check, context, id, payload, soon, with_buckets};
 use procs::{Child, alone, fork, fork_in_pid_namespace, notice};
 use storm::{Death, Storm};
 
@@ -115,27 +115,26 @@ fn a_new_worker_with_a_dead_ones_id_is_not_taken_for_it() {
 #[test]
 fn a_killed_creator_leaves_a_whole_segment_or_none() {
     let _turn = alone();
-    let name = format!("test-creator-{}", std::process::id());
-    let path = format!("/dev/shm/shmtls.{name}");
+    let name = Named::new("creator");
     let options = with_buckets(Options::new().processes(4), 2, 16 << 10);
     let (mut rng, mut whole) = (Rng::new(storm::seed()), 0);
     let kills = kills().div_ceil(20);
     for _ in 0..kills {
         let creator = fork(|| {
             loop {
-                drop(options.create(&name).expect("there is none"));
-                std::fs::remove_file(&path).expect("there is one");
+                drop(options.create(&name.0).expect("there is none"));
+                std::fs::remove_file(name.path()).expect("there is one");
             }
         });
         thread::sleep(Duration::from_nanos(rng.below(600_000)));
         creator.kill();
-        match Cache::attach(&name) {
+        match Cache::attach(&name.0) {
             Ok(cache) => {
                 whole += 1;
                 let outcome = cache.insert(&context(), &id(1), &payload(1, 1, 500), soon());
                 assert_eq!(outcome, Inserted::New);
                 assert_eq!(check(1, cache.take(&context(), &id(1)).expect("there").bytes()), 1);
-                std::fs::remove_file(&path).expect("there is one");
+                std::fs::remove_file(name.path()).expect("there is one");
             }
             Err(AttachError::NotFound { .. }) => {}
             Err(other) => panic!("neither whole nor absent: {other}"),

@@ -2,6 +2,8 @@
 //! version, and that not one of them is wrong.
 #![allow(dead_code, reason = "each test crate uses its part")]
 
+use std::fs;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use shmtls::{Context, CreateError, Expiry, Options, OptionsError, SessionId};
@@ -61,6 +63,25 @@ pub(crate) fn check(number: u64, bytes: &[u8]) -> u64 {
         bytes.len()
     );
     serial
+}
+
+/// A segment's file, removed at the end.
+pub(crate) struct Named(pub(crate) String);
+
+impl Named {
+    pub(crate) fn new(what: &str) -> Self {
+        Self(format!("test-{what}-{}", std::process::id()))
+    }
+
+    pub(crate) fn path(&self) -> PathBuf {
+        format!("/dev/shm/shmtls.{}", self.0).into()
+    }
+}
+
+impl Drop for Named {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(self.path());
+    }
 }
 
 /// A small generator of numbers that a seed repeats (splitmix64).

@@ -7,10 +7,9 @@ use std::time::Duration;
 
 use shmtls::{AttachError, Cache, Inspector, Library, NewSession, Options};
 
-use super::payload::{HEAD, Rng, check, context, id, payload, soon};
+use super::payload::{HEAD, Named, Rng, check, context, id, payload, soon};
 use super::procs::{Child, alone, fork, fork_in_pid_namespace, join_all};
 use super::scoreboard::Shared;
-use super::sharing::Named;
 
 const IDS: u64 = 300;
 

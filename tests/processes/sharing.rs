@@ -3,7 +3,6 @@
 use std::env;
 use std::io::{IoSlice, IoSliceMut};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
-use std::path::PathBuf;
 use std::process::Command;
 
 use nix::sys::socket::{
@@ -12,7 +11,7 @@ use nix::sys::socket::{
 };
 use shmtls::{Cache, Inserted, Library, Options};
 
-use super::payload::{check, context, id, payload, soon};
+use super::payload::{Named, check, context, id, payload, soon};
 use super::procs::{alone, fork, join_all};
 use super::scoreboard::{Barrier, Shared};
 
@@ -55,25 +54,6 @@ fn forked_workers_share_what_they_inherited() {
     let lines = cache.processes();
     assert_eq!(lines.len() as u64, WORKERS + 1, "the dead keep their lines");
     assert_eq!(lines.iter().filter(|line| line.is_alive()).count(), 1);
-}
-
-/// A segment's file, removed at the end.
-pub(crate) struct Named(pub(crate) String);
-
-impl Named {
-    pub(crate) fn new(what: &str) -> Self {
-        Self(format!("test-{what}-{}", std::process::id()))
-    }
-
-    pub(crate) fn path(&self) -> PathBuf {
-        format!("/dev/shm/shmtls.{}", self.0).into()
-    }
-}
-
-impl Drop for Named {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_file(self.path());
-    }
 }
 
 /// Processes that have nothing in common but the name: this very test, started anew.

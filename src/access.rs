@@ -2,6 +2,7 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
+use crate::fault::Occupied;
 use crate::geometry::Geometry;
 use crate::hash::{self, Place};
 use crate::layout::MemberLine;
@@ -69,7 +70,10 @@ impl Access {
             let contended = &bucket.header.contended;
             contended.store(contended.load(Relaxed).wrapping_add(1), Relaxed);
         }
+        let mark = &bucket.header.reserved[0];
+        Occupied::enter(mark, repaired.is_some());
         let result = work(bucket);
+        Occupied::leave(mark);
         drop(acquired.guard);
         count_journey(line, acquired.journey);
         count_recovery(line, acquired.death, repaired);

@@ -62,6 +62,7 @@
 // In the order of dependency: a module names only those before it (tests/tidy.rs).
 mod error;
 mod layout;
+mod fault;
 mod step;
 mod words;
 mod secret;
@@ -114,6 +115,13 @@ pub use session::{Context, Expiry, InvalidSessionId, Library, NewSession, Sessio
 pub use snapshot::EntryInfo;
 pub use stats::Stats;
 pub use ticket_key::{KeyError, KeyFingerprint, KeyRole, MAX_KEYS, TicketCipher, TicketKey};
+
+/// The switches of the batteries.
+#[cfg(all(shmtls_battery, not(test)))]
+#[doc(hidden)]
+pub mod battery {
+    pub use crate::fault::{Fault, commit, widen};
+}
 
 /// The README's code is compiled and run.
 #[cfg(all(doctest, feature = "openssl"))]

@@ -7,6 +7,7 @@
 use std::sync::atomic::Ordering::Relaxed;
 
 use crate::bucket::Slot;
+use crate::fault::Fault;
 use crate::hash::Checker;
 use crate::layout::RECORD_HEAD_WORDS;
 use crate::order::{Order, Place};
@@ -24,6 +25,9 @@ pub(crate) struct Repaired {
 impl Writer<'_> {
     /// Makes the bucket consistent from whatever it holds. Bounded by the geometry.
     pub(crate) fn repair(&self) -> Repaired {
+        if Fault::TrustingRepair.is_on() {
+            return Repaired::default();
+        }
         self.settle_move();
         let order = Order::of(self.bucket);
         let mut repaired = Repaired { kept: 0, lost: self.clear_impossible_slots() };

@@ -10,23 +10,25 @@
 //! | `TID \| OWNER_DIED`, with or without `WAITERS` | claimed: TID checks whether the owner before it is dead |
 //!
 //! Three layers free a dead owner's lock: the kernel, when the owner's thread ends
-//! ([`Section`]); a waiter that finds the owner dead ([`Attempt::take_over`]), because the kernel's
-//! help can be lost (`process_mrelease`, the OOM reaper, an exec by a thread that is not the
-//! leader); and a deadline, after which the caller does without. A wait is made of slices and
-//! reads the word again after each, so nothing depends on a wake-up arriving.
+//! ([`Kernel::announce`]); a waiter that finds the owner dead ([`Attempt::take_over`]), because
+//! the kernel's help can be lost (`process_mrelease`, the OOM reaper, an exec by a thread that is
+//! not the leader); and a deadline, after which the caller does without. A wait is made of slices
+//! and reads the word again after each, so nothing depends on a wake-up arriving.
 //!
 //! The unlock keeps `WAITERS` in the word until a sleeper has been woken. "Store 0, then wake"
 //! strands the sleepers if the unlocker is killed in between and somebody else barges in.
 
+use std::marker::PhantomData;
 use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crossbeam_utils::Backoff;
 
-use crate::sys::futex;
-use crate::sys::process::is_dead;
-use crate::sys::thread::Section;
+use crate::fault::{Fault, window};
+
+mod kernel;
+use kernel::{Announced, Kernel, Linux};
 
 /// Somebody may sleep on the word (`FUTEX_WAITERS`).
 pub(crate) const WAITERS: u32 = 0x8000_0000;
@@ -69,8 +71,8 @@ pub(crate) enum Death {
 /// A lock that was had: its guard, and whether its last owner died in it. Then the bucket is to
 /// be repaired before anything else.
 #[derive(Debug)]
-pub(crate) struct Acquired<'a> {
-    pub(crate) guard: RobustGuard<'a>,
+pub(crate) struct Acquired<'a, K: Kernel = Linux> {
+    pub(crate) guard: RobustGuard<'a, K>,
     pub(crate) death: Option<Death>,
     pub(crate) journey: Journey,
 }
@@ -86,10 +88,10 @@ pub(crate) enum NotAcquired {
 
 /// Releases the lock when dropped. Stays on its thread.
 #[derive(Debug)]
-pub(crate) struct RobustGuard<'a> {
+pub(crate) struct RobustGuard<'a, K: Kernel = Linux> {
     word: &'a AtomicU32,
     /// Taken back by its own drop, after the release in ours: fields drop after their struct.
-    section: Section,
+    announced: K::Announced,
 }
 
 /// Takes the lock at `word`, for at most `patience`.
@@ -97,57 +99,82 @@ pub(crate) fn lock<'a>(
     word: &'a AtomicU32,
     patience: Patience,
 ) -> Result<Acquired<'a>, NotAcquired> {
-    let section = Section::enter(word).ok_or(NotAcquired::Reentered)?;
-    let journey = Journey { without_kernel: !section.has_kernel_help(), ..Journey::default() };
-    match word.compare_exchange(0, section.tid(), Acquire, Relaxed) {
-        Ok(_) => Ok(Acquired { guard: RobustGuard { word, section }, death: None, journey }),
-        Err(_) => lock_contended(word, section, patience, journey),
+    lock_on::<Linux>(word, patience)
+}
+
+/// The lock on any kernel. Every access to the word, and every call, is preceded by a [`window`].
+#[inline]
+fn lock_on<K: Kernel>(
+    word: &AtomicU32,
+    patience: Patience,
+) -> Result<Acquired<'_, K>, NotAcquired> {
+    let announced = K::announce(word).ok_or(NotAcquired::Reentered)?;
+    let journey = Journey { without_kernel: !announced.has_kernel_help(), ..Journey::default() };
+    window();
+    match word.compare_exchange(0, announced.tid(), Acquire, Relaxed) {
+        Ok(_) => Ok(Acquired { guard: RobustGuard { word, announced }, death: None, journey }),
+        Err(_) => lock_contended(word, announced, patience, journey),
     }
 }
 
 #[cold]
-fn lock_contended<'a>(
-    word: &'a AtomicU32,
-    section: Section,
+fn lock_contended<K: Kernel>(
+    word: &AtomicU32,
+    announced: K::Announced,
     patience: Patience,
     journey: Journey,
-) -> Result<Acquired<'a>, NotAcquired> {
+) -> Result<Acquired<'_, K>, NotAcquired> {
     let journey = Journey { waited: true, ..journey };
-    let mut attempt = Attempt { word, tid: section.tid(), slept: false, journey };
+    let tid = announced.tid();
+    let mut attempt = Attempt::<K> { word, tid, slept: false, journey, kernel: PhantomData };
     attempt.spin();
-    let start = Instant::now();
+    let start = K::now();
     loop {
         if let Some(Taken { death }) = attempt.take() {
             let journey = attempt.journey;
-            return Ok(Acquired { guard: RobustGuard { word, section }, death, journey });
+            return Ok(Acquired { guard: RobustGuard { word, announced }, death, journey });
         }
-        let waited = start.elapsed();
-        if waited >= patience.deadline {
+        let waited = K::since(start);
+        if waited >= patience.deadline && !Fault::NoDeadline.is_on() {
             return Err(NotAcquired::Deadline(attempt.journey));
         }
-        attempt.sleep(patience.slice.min(patience.deadline - waited));
+        attempt.sleep(patience.slice.min(patience.deadline.saturating_sub(waited)));
     }
 }
 
-impl Drop for RobustGuard<'_> {
+impl<K: Kernel> Drop for RobustGuard<'_, K> {
     fn drop(&mut self) {
-        let tid = self.section.tid();
-        if self.word.compare_exchange(tid, 0, Release, Relaxed).is_err() {
-            // Not 0: if we die before the wake, the kernel finds a free word and wakes for us,
-            // and whoever barges in inherits the bit and wakes at his unlock.
-            self.word.store(WAITERS, Release);
-            futex::wake_one(self.word);
+        window();
+        if self.word.compare_exchange(self.announced.tid(), 0, Release, Relaxed).is_err() {
+            self.hand_over();
         }
+        window();
+    }
+}
+
+impl<K: Kernel> RobustGuard<'_, K> {
+    fn hand_over(&self) {
+        // Not 0: if we die before the wake, the kernel finds a free word and wakes for us,
+        // and whoever barges in inherits the bit and wakes at his unlock.
+        let handing_over = if Fault::UnlockStoresZero.is_on() { 0 } else { WAITERS };
+        window();
+        self.word.store(handing_over, Release);
+        if Fault::PendingClearedBeforeWake.is_on() {
+            self.announced.withdraw();
+        }
+        window();
+        K::wake_one(self.word);
     }
 }
 
 /// One thread's way to a lock that was not free.
-struct Attempt<'a> {
+struct Attempt<'a, K> {
     word: &'a AtomicU32,
     tid: u32,
     /// Others may sleep too, and this thread may have used up the wake-up meant for one of them.
     slept: bool,
     journey: Journey,
+    kernel: PhantomData<K>,
 }
 
 /// The lock was had; `death` of its last owner if it died in it.
@@ -155,11 +182,12 @@ struct Taken {
     death: Option<Death>,
 }
 
-impl Attempt<'_> {
+impl<K: Kernel> Attempt<'_, K> {
     /// Waits a little without the kernel: most sections are shorter than a system call.
     fn spin(&self) {
         let backoff = Backoff::new();
         for _ in 0..SPINS {
+            window();
             if self.word.load(Relaxed) & TID_MASK == 0 {
                 return;
             }
@@ -169,18 +197,23 @@ impl Attempt<'_> {
 
     /// One try at the word as it is now.
     fn take(&self) -> Option<Taken> {
+        window();
         let seen = self.word.load(Relaxed);
         match seen & TID_MASK {
             0 => self.take_free(seen),
             // We hold nothing, so this was a dead thread with the ID that is ours now.
             owner if owner == self.tid => self.change(seen, self.tid | WAITERS, Death::SameTid),
-            owner if is_dead(owner) => self.take_over(seen, owner),
+            owner if self.is_dead(owner) => self.take_over(seen, owner),
             _ => None,
         }
     }
 
     fn take_free(&self, seen: u32) -> Option<Taken> {
-        let waiters = if self.slept { WAITERS } else { seen & WAITERS };
+        let mut waiters = if self.slept { WAITERS } else { seen & WAITERS };
+        if Fault::WaitersForgotten.is_on() {
+            waiters = 0;
+        }
+        window();
         self.word.compare_exchange(seen, self.tid | waiters, Acquire, Relaxed).ok()?;
         Some(Taken { death: (seen & OWNER_DIED != 0).then_some(Death::Kernel) })
     }
@@ -192,8 +225,9 @@ impl Attempt<'_> {
     /// released it meanwhile, which undoes the claim.
     fn take_over(&self, seen: u32, owner: u32) -> Option<Taken> {
         let claim = self.tid | OWNER_DIED | (seen & WAITERS);
+        window();
         self.word.compare_exchange(seen, claim, Relaxed, Relaxed).ok()?;
-        if is_dead(owner) {
+        if Fault::HastyTakeOver.is_on() || self.is_dead(owner) {
             self.change(claim, self.tid, Death::Stolen)
         } else {
             self.change(claim, owner, Death::Stolen);
@@ -203,25 +237,37 @@ impl Attempt<'_> {
 
     /// Puts `to` for `from`; whether others sleep is kept as it is.
     fn change(&self, from: u32, to: u32, death: Death) -> Option<Taken> {
-        let changed =
-            |word: u32| (word & !WAITERS == from & !WAITERS).then_some(to | (word & WAITERS));
+        let changed = |word: u32| {
+            window();
+            (word & !WAITERS == from & !WAITERS).then_some(to | (word & WAITERS))
+        };
+        window();
         self.word.fetch_update(Acquire, Relaxed, changed).ok()?;
         Some(Taken { death: Some(death) })
     }
 
+    fn is_dead(&self, owner: u32) -> bool {
+        window();
+        !Fault::NoTakeOver.is_on() && K::is_dead(owner)
+    }
+
     /// Sleeps until the word changes or the slice is over.
     fn sleep(&mut self, slice: Duration) {
+        window();
         let seen = self.word.load(Relaxed);
         let owner = seen & TID_MASK;
         if owner == 0 || owner == self.tid {
             return;
         }
         let asleep = seen | WAITERS;
+        window();
         if seen != asleep && self.word.compare_exchange(seen, asleep, Relaxed, Relaxed).is_err() {
             return;
         }
         self.slept = true;
-        let timed_out = futex::wait(self.word, asleep, slice);
+        window();
+        let timed_out = K::wait(self.word, asleep, slice);
+        window();
         if timed_out && self.word.load(Relaxed) & TID_MASK == 0 {
             self.journey.late_wakes += 1;
         }
@@ -231,5 +277,7 @@ impl Attempt<'_> {
 /// Steps of a doubling back-off, 63 pauses in all: a few microseconds.
 const SPINS: usize = 6;
 
+#[cfg(test)]
+mod schedules;
 #[cfg(test)]
 mod tests;

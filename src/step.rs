@@ -6,10 +6,13 @@
 
 use std::sync::atomic::{Ordering::SeqCst, compiler_fence};
 
+use crate::fault::window;
+
 /// Keeps the stores before it before those after it.
 #[inline]
 pub(crate) fn kill_point() {
     compiler_fence(SeqCst);
+    window();
     word_done();
 }
 

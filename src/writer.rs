@@ -11,6 +11,7 @@ use std::sync::atomic::Ordering::{Relaxed, Release};
 use std::sync::atomic::fence;
 
 use crate::bucket::{Entry, Slot};
+use crate::fault::Fault;
 use crate::geometry::Geometry;
 use crate::hook::Removal;
 use crate::order::{Order, Place};
@@ -77,9 +78,13 @@ impl<'a> Writer<'a> {
             (Some(slot), end) if end + words <= self.bucket.records.len() => (slot, end),
             _ => self.make_room(words, now, departures),
         };
+        let slot = Slot::new(end, tag, self.geometry.use_tick(now));
+        if Fault::SlotBeforeRecord.is_on() {
+            self.set_slot(free_slot, slot);
+        }
         words::store(&self.bucket.records[end..end + words], &staged.bytes);
         self.set_end(end + words);
-        self.set_slot(free_slot, Slot::new(end, tag, self.geometry.use_tick(now)));
+        self.set_slot(free_slot, slot);
     }
 
     /// Takes an entry's slot away, then wipes its bytes.
@@ -93,8 +98,13 @@ impl<'a> Writer<'a> {
     /// loses the session; no death lets two callers have it.
     pub(crate) fn take(&self, entry: &Entry, bytes: &mut Vec<u8>, departures: &mut Departures) {
         departures.note(self.bucket, entry, Removal::Taken);
-        self.set_slot(entry.slot, Slot::EMPTY);
-        self.bucket.copy_out(entry, bytes);
+        if Fault::CopyBeforeTombstone.is_on() {
+            self.bucket.copy_out(entry, bytes);
+            self.set_slot(entry.slot, Slot::EMPTY);
+        } else {
+            self.set_slot(entry.slot, Slot::EMPTY);
+            self.bucket.copy_out(entry, bytes);
+        }
         self.wipe(entry);
     }
 
@@ -157,7 +167,7 @@ impl<'a> Writer<'a> {
 
     /// Moves a record towards the bucket's start.
     fn move_record(&self, slot: usize, from: usize, to: usize, words: usize) {
-        if from - to >= words {
+        if from - to >= words || Fault::NoJournal.is_on() {
             // No overlap: until the slot changes, the old place is whole.
             self.copy_words(from, to, words);
             self.set_slot(slot, self.bucket.slot(slot).moved_to(to));

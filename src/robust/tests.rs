@@ -8,6 +8,8 @@ use super::*;
 const PATIENCE: Patience =
     Patience { deadline: Duration::from_millis(500), slice: Duration::from_millis(10) };
 
+use crate::sys::thread::Section;
+
 fn own_tid() -> u32 {
     let word = AtomicU32::new(0);
     Section::enter(&word).expect("in no section").tid()
@@ -25,7 +27,7 @@ fn lock_and_unlock_leave_a_free_word() {
 }
 
 fn own_tid_of(acquired: &Acquired<'_>) -> u32 {
-    acquired.guard.section.tid()
+    acquired.guard.announced.tid()
 }
 
 /// A signal handler that calls the cache while its thread holds a bucket would wait for itself.
@@ -126,8 +128,13 @@ fn a_claim_on_a_live_owner_is_undone() {
     let owner = own_tid_of(&held);
     thread::scope(|scope| {
         scope.spawn(|| {
-            let attempt =
-                Attempt { word: &word, tid: own_tid(), slept: false, journey: Journey::default() };
+            let attempt = Attempt::<Linux> {
+                word: &word,
+                tid: own_tid(),
+                slept: false,
+                journey: Journey::default(),
+                kernel: PhantomData,
+            };
             assert!(attempt.take_over(owner, owner).is_none());
         });
     });

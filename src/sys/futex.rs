@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 
+use crate::fault::Fault;
+
 /// Sleeps while `word` is `expected`, at most `timeout`, and says whether all of that time
 /// passed. It may return for no reason at all: the caller reads the word again.
 pub(crate) fn wait(word: &AtomicU32, expected: u32, timeout: Duration) -> bool {
@@ -23,7 +25,7 @@ pub(crate) fn wait(word: &AtomicU32, expected: u32, timeout: Duration) -> bool {
         libc::syscall(
             libc::SYS_futex,
             word.as_ptr(),
-            libc::FUTEX_WAIT,
+            libc::FUTEX_WAIT | mistake(),
             expected,
             &raw const timeout,
         )
@@ -39,9 +41,13 @@ pub(crate) fn wake_one(word: &AtomicU32) {
         libc::syscall(
             libc::SYS_futex,
             word.as_ptr(),
-            libc::FUTEX_WAKE,
+            libc::FUTEX_WAKE | mistake(),
             1,
             ptr::null::<libc::timespec>(),
         )
     };
+}
+
+fn mistake() -> i32 {
+    if Fault::PrivateFutex.is_on() { libc::FUTEX_PRIVATE_FLAG } else { 0 }
 }

@@ -16,6 +16,7 @@ use std::sync::atomic::Ordering::SeqCst;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed, compiler_fence};
 
 use super::map::WipedOnFork;
+use crate::fault::Fault;
 
 /// The kernel's `struct robust_list_head`.
 #[repr(C)]
@@ -69,9 +70,14 @@ impl Section {
         !self.head.is_null()
     }
 
+    /// Puts back what was announced before.
+    pub(crate) fn withdraw(&self) {
+        self.announce(self.previous, 0);
+    }
+
     /// Stores `word - futex_offset` as the pending operation; returns what stood there.
     fn announce(&self, word: *mut c_void, futex_offset: c_long) -> *mut c_void {
-        if self.head.is_null() {
+        if self.head.is_null() || Fault::NoPending.is_on() {
             return ptr::null_mut();
         }
         // SAFETY: `head` is this thread's own robust-list head, registered with the kernel; it
@@ -90,7 +96,7 @@ impl Section {
 impl Drop for Section {
     /// Takes the announcement back: the word is released and its waiter woken by now.
     fn drop(&mut self) {
-        self.announce(self.previous, 0);
+        self.withdraw();
         THREAD.with(|thread| thread.in_section.set(false));
     }
 }

@@ -14,13 +14,16 @@ use openssl::ssl::{
 use crate::board::{Board, KINDS};
 use crate::payload::Rng;
 use crate::plan::{CUSTOMERS, LIFETIME, MARGIN};
-use crate::worker::{ALARM_SECS, DOORS, Door, address, patient};
+use crate::worker::{ALARM_SECS, DOORS, Door, address};
 
-/// From one visit to the next: slow enough that two cores keep up, so that the same number of
-/// customers comes in calm and in storm.
+/// From one visit to the next: slow enough that two cores keep up, so that customers wait for
+/// their turn and not for a core.
 const PACE: Duration = Duration::from_millis(7);
 /// What was missed while a worker stood still is made up for, but not for ever.
 const BACKLOG: Duration = Duration::from_secs(2);
+
+/// A worker that is stuck fails its client, and that the test.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// One of the versions, at one of the doors.
 #[derive(Debug, Clone, Copy)]
@@ -134,11 +137,12 @@ impl<'a> Client<'a> {
     fn converse(&self, kind: Kind, shown: Option<&Kept>) -> Result<(Vec<u8>, bool), ssl::Error> {
         let address = &self.addresses[kind.door() as usize];
         let socket = UnixStream::connect_addr(address).expect("the supervisor keeps it open");
+        socket.set_read_timeout(Some(PATIENCE)).expect("a socket");
         let mut ssl = Ssl::new(&self.contexts[usize::from(kind.is_tls13())])?;
         if let Some(kept) = shown {
             offer(&mut ssl, &kept.der);
         }
-        let mut stream = SslStream::new(ssl, patient(socket))?;
+        let mut stream = SslStream::new(ssl, socket)?;
         stream.connect()?;
         stream.ssl_write(b"?")?;
         stream.ssl_read(&mut [0])?;

@@ -15,28 +15,28 @@ pub(crate) const ELDERS: usize = 2;
 /// Client processes.
 pub(crate) const CLIENTS: usize = 4;
 /// Whom one client process plays.
-pub(crate) const CUSTOMERS: usize = 750;
+pub(crate) const CUSTOMERS: usize = 300;
 
-/// Shorter than the memory of the clients, so that sessions expire; and than a slice and a half.
-pub(crate) const LIFETIME: Duration = Duration::from_secs(15);
+/// Longer than any customer remembers a session, so that what is missed has been evicted, which is
+/// a matter of how many came since, and not of how fast this machine is.
+pub(crate) const LIFETIME: Duration = Duration::from_secs(60);
 /// How much earlier a client thinks that a session has ended: clocks are read in whole seconds.
-pub(crate) const MARGIN: Duration = Duration::from_secs(3);
+pub(crate) const MARGIN: Duration = Duration::from_secs(5);
 /// Lines of the process table: less than twice as many as processes that are there at a time.
 pub(crate) const LINES: u32 = 16;
 
-const SLICE: Duration = Duration::from_secs(12);
-/// Until the table is as full as it will be.
-const WARM_UP: Duration = Duration::from_secs(12);
-/// Buckets of 16 KiB: less than what the customers have.
-const BUCKETS: u32 = 14;
+/// Visits from one change of the weather to the next. Not a time, for the same reason.
+pub(crate) const SLICE: u64 = 4000;
+/// Of calm and storm: with less the rates say little.
+const PAIRS_MIN: u32 = 3;
+/// Of 16 KiB: a little less than what the customers have.
+const BUCKETS: u32 = 9;
 /// Sessions of the smallest size in a bucket.
 const SLOTS: usize = 96;
 
 pub(crate) struct Plan {
     /// All of it.
     pub(crate) duration: Duration,
-    /// Calm and storm, in turns.
-    pub(crate) slices: u32,
     pub(crate) seed: u64,
 }
 
@@ -56,17 +56,12 @@ impl Plan {
         let seed = variable("SHMTLS_SEED").and_then(|seed| seed.parse().ok());
         let now = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let duration = Duration::from_secs_f64(minutes * 60.0);
-        let pairs = (duration.saturating_sub(WARM_UP)).div_duration_f64(SLICE * 2) as u32;
-        Self { duration, slices: pairs.max(1) * 2, seed: seed.unwrap_or(now().as_nanos() as u64) }
+        Self { duration, seed: seed.unwrap_or(now().as_nanos() as u64) }
     }
 
-    /// Number 0 is the warm-up.
-    pub(crate) fn slice(&self, number: u32) -> (Weather, Duration) {
-        match number {
-            0 => (Weather::WarmUp, WARM_UP),
-            _ if number % 2 == 1 => (Weather::Calm, SLICE),
-            _ => (Weather::Storm, SLICE),
-        }
+    /// Whether it is time to end, after so many pairs of calm and storm in this time.
+    pub(crate) fn is_over(&self, pairs: u32, elapsed: Duration) -> bool {
+        pairs >= PAIRS_MIN && elapsed + elapsed / pairs > self.duration
     }
 
     /// A run of an hour is as gentle as a bad day; one of two minutes has to hurry.

@@ -11,14 +11,14 @@ use shmtls::Cache;
 
 use crate::aftermath::Aftermath;
 use crate::board::Board;
-use crate::client::Client;
+use crate::client::{Client, PATIENCE};
 use crate::health::Patient;
 use crate::payload::{Named, Rng};
-use crate::plan::{CLIENTS, ELDERS, Plan, WORKERS, Weather, capacity, options};
+use crate::plan::{CLIENTS, ELDERS, Plan, SLICE, WORKERS, Weather, capacity, options};
 use crate::procs::{Child, Report, alone, fork_reporting, join_all, notice};
 use crate::scoreboard::Shared;
 use crate::tools;
-use crate::worker::{Identity, Listeners, PATIENCE, work};
+use crate::worker::{Identity, Listeners, work};
 
 /// A moment that comes again and again.
 struct Clock(Instant);
@@ -58,6 +58,7 @@ struct Supervisor<'a> {
     damage: Damage,
     rng: Rng,
     start: Instant,
+    slices: u32,
     last_visits: u64,
     next_sample: Clock,
     next_news: Clock,
@@ -87,13 +88,18 @@ pub(crate) fn run(plan: &Plan) {
         damage: Damage::default(),
         rng: Rng::new(plan.seed),
         start,
+        slices: 0,
         last_visits: 0,
         next_sample: Clock::in_ms(1000),
         next_news: Clock::in_ms(plan.between_news().as_millis() as u64),
     };
     let clients = supervisor.people();
-    for number in 0..=plan.slices {
-        supervisor.spend(number);
+    supervisor.spend(Weather::WarmUp);
+    let mut pairs = 0;
+    while !plan.is_over(pairs, start.elapsed()) {
+        supervisor.spend(Weather::Calm);
+        supervisor.spend(Weather::Storm);
+        pairs += 1;
     }
     supervisor.await_all();
     board.end();
@@ -134,20 +140,21 @@ impl Supervisor<'_> {
     }
 
     /// Spends one slice.
-    fn spend(&mut self, number: u32) {
-        let (weather, duration) = self.plan.slice(number);
-        self.board.begin(number, weather);
-        let end = Instant::now() + duration;
+    fn spend(&mut self, weather: Weather) {
+        self.slices += 1;
+        self.board.begin(self.slices, weather);
+        let end = self.board.all_visits() + SLICE;
         if weather == Weather::Storm {
             self.storm(end);
         }
-        while Instant::now() < end {
+        while self.board.all_visits() < end {
             self.look(weather);
             thread::sleep(Duration::from_millis(10));
         }
     }
 
-    fn storm(&mut self, end: Instant) {
+    /// Until there have been so many visits.
+    fn storm(&mut self, end: u64) {
         let (name, board, plan) = (self.name, self.board, self.plan);
         let report = self.report.clone();
         let new_sweeper = || fork_reporting(&report, || tools::sweep_for_ever(name, board));
@@ -156,7 +163,7 @@ impl Supervisor<'_> {
         let mut kill_tool = self.rng.clock(plan.between_kills());
         let mut stop = self.rng.clock(plan.between_stops());
         let mut visit = self.rng.clock(plan.between_visits());
-        while Instant::now() < end {
+        while self.board.all_visits() < end {
             if kill.has_struck() {
                 self.kill();
                 kill = self.rng.clock(plan.between_kills());

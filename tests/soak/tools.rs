@@ -7,7 +7,7 @@ use std::thread;
 use std::time::Duration;
 
 use nix::unistd::alarm;
-use shmtls::{Cache, Inserted, KeyStatus, Miss, Options};
+use shmtls::{Cache, Expiry, Inserted, KeyStatus, Miss, Options};
 
 use crate::SEGMENT;
 use crate::board::Board;
@@ -16,6 +16,10 @@ use crate::plan::{LINES, capacity};
 use crate::worker::ALARM_SECS;
 
 const PAUSE: Duration = Duration::from_millis(20);
+/// Visits from one time that somebody attaches to the next.
+const VISITS: u64 = 15;
+/// For one look around.
+const SWEEPS: usize = 8;
 
 /// Attaches, uses the cache, and leaves; again and again.
 pub(crate) fn attach_for_ever(name: &str, board: &Board) {
@@ -25,7 +29,11 @@ pub(crate) fn attach_for_ever(name: &str, board: &Board) {
         use_it(&cache, serial);
         drop(cache);
         board.attached.fetch_add(1, SeqCst);
-        thread::sleep(PAUSE);
+        // What it stores must not be more beside fewer visits.
+        let next = board.all_visits() + VISITS;
+        while board.all_visits() < next && !board.is_over() {
+            thread::sleep(Duration::from_millis(2));
+        }
     }
 }
 
@@ -40,17 +48,24 @@ fn use_it(cache: &Cache, serial: u64) {
         (stored, missed) => panic!("stored {stored:?}, and then {missed:?}"),
     }
     assert_ne!(stored, Inserted::Expired);
+    // And one that nobody takes, for others to clear away.
+    if serial.is_multiple_of(4) {
+        let brief = Expiry::after(Duration::from_secs(2));
+        let _ = cache.insert(&context(), &id(1000 + number), &bytes, brief);
+    }
     assert!(cache.processes().len() <= LINES as usize);
     assert!(cache.processes().iter().any(|process| process.pid() == std::process::id()));
     sound(&cache.keys().status().expect("keys"));
 }
 
-/// Locks every bucket, for as long as it lives: this is who dies in them.
+/// Locks every bucket, again and again: this is who dies in them.
 pub(crate) fn sweep_for_ever(name: &str, board: &Board) {
     loop {
         alarm::set(ALARM_SECS);
         let cache = Cache::attach(name).expect("there, and whole");
-        let _ = cache.sweep();
+        for _ in 0..SWEEPS {
+            let _ = cache.sweep();
+        }
         let mut seen = 0;
         let _ = cache.for_each(|_, _| seen += 1);
         assert!(seen <= capacity());

@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::SeqCst;
 use std::thread;
-use std::time::Duration;
 
 use nix::unistd::alarm;
 use openssl::pkey::{PKey, Private};
@@ -24,8 +23,6 @@ use crate::certificate;
 pub(crate) const DOORS: usize = if cfg!(feature = "rustls") { 3 } else { 2 };
 /// Longer than anything here takes: who is silent for so long hangs, and an alarm ends it.
 pub(crate) const ALARM_SECS: u32 = 100;
-/// A peer that is stuck fails its client, and that the test.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Door {
@@ -89,18 +86,13 @@ pub(crate) fn work(
                 loop {
                     let (socket, _) = listener.accept().expect("a connection");
                     alarm::set(ALARM_SECS);
-                    server.answer(&patient(socket));
+                    // Without a timeout: then a wait goes on by itself after SIGSTOP and SIGCONT.
+                    server.answer(&socket);
                     served.fetch_add(1, SeqCst);
                 }
             });
         }
     });
-}
-
-pub(crate) fn patient(socket: UnixStream) -> UnixStream {
-    socket.set_read_timeout(Some(PATIENCE)).expect("a socket");
-    socket.set_write_timeout(Some(PATIENCE)).expect("a socket");
-    socket
 }
 
 enum Server {

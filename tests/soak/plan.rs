@@ -94,7 +94,7 @@ impl Plan {
     }
 
     pub(crate) fn rotation_interval(&self) -> Duration {
-        Duration::from_secs(if self.is_long() { 10 } else { 2 })
+        Duration::from_secs(if self.is_long() { 10 } else { 3 })
     }
 
     /// Between two looks at everybody's memory.
@@ -104,7 +104,7 @@ impl Plan {
 
     /// Between two lines that say how it goes.
     pub(crate) fn between_news(&self) -> Duration {
-        Duration::from_secs(10)
+        Duration::from_secs(if self.is_long() { 10 } else { 60 })
     }
 }
 

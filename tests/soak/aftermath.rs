@@ -8,7 +8,7 @@ use shmtls::{Cache, Options, Stats};
 use crate::board::{Board, Rate};
 use crate::client::Kind;
 use crate::health::Patient;
-use crate::payload::{context, id, payload, soon};
+use crate::payload::{HEAD, context, id, payload, soon};
 use crate::plan::{LINES, Plan, Weather, capacity, options};
 use crate::procs::notice;
 use crate::supervisor::Damage;
@@ -92,7 +92,10 @@ impl Aftermath<'_> {
         assert_eq!(cache.clear().busy, 0, "a lock is lost");
         assert!(cache.is_empty() && inspector.is_empty(), "{} sessions stay", cache.len());
         let fresh = options().create_memfd().expect("memory");
-        assert_eq!(fill(cache), fill(&fresh), "room is lost");
+        // Short ones need all slots, long ones all bytes.
+        for len in [HEAD, 1000] {
+            assert_eq!(fill(cache, len), fill(&fresh, len), "room is lost");
+        }
     }
 
     fn tell(&self, stats: &Stats, epoch: u64) {
@@ -189,10 +192,11 @@ fn check_counters(stats: &Stats) {
     assert!(sometimes.iter().all(|count| *count > 0), "{stats:?}");
 }
 
-/// More sessions than there is room for, all of one size: returns how many stay.
-fn fill(cache: &Cache) -> usize {
+/// Stores more sessions than there is room for, all of one length; returns how many stay.
+fn fill(cache: &Cache, len: usize) -> usize {
+    assert_eq!(cache.clear().busy, 0);
     for number in 0..capacity() as u64 * 4 {
-        let outcome = cache.insert(&context(), &id(number), &payload(number, 0, 200), soon());
+        let outcome = cache.insert(&context(), &id(number), &payload(number, 0, len), soon());
         assert!(outcome.is_stored(), "{outcome:?}");
     }
     cache.len()

@@ -60,7 +60,7 @@ impl Aftermath<'_> {
         assert!(cut(Weather::Storm) <= at_most, "more were cut off than the dead had at a time");
         let [calm, storm] = self.rates(Kind::is_stored).map(Rate::percent);
         assert!(calm >= RATE_MIN, "{calm:.2} % in calm");
-        assert!((calm - storm).abs() <= LOSS_MAX, "{calm:.2} % in calm, {storm:.2} % in storm");
+        assert!(calm - storm <= LOSS_MAX, "{calm:.2} % in calm, {storm:.2} % in storm");
     }
 
     fn rates(&self, counts: impl Fn(usize) -> bool) -> [Rate; 2] {

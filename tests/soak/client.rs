@@ -23,7 +23,7 @@ const PACE: Duration = Duration::from_millis(7);
 const BACKLOG: Duration = Duration::from_secs(2);
 
 /// A worker that is stuck fails its client, and that the test.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// One of the versions, at one of the doors.
 #[derive(Debug, Clone, Copy)]

@@ -3,8 +3,9 @@
 # A shell that was open while rustup ran does not know cargo yet.
 export PATH := $(PATH):$(HOME)/.cargo/bin
 KILLS ?= 10000
+MINUTES ?= 10
 
-.PHONY: help setup demo test kill-storm check doc clean
+.PHONY: help setup demo test kill-storm soak check doc clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
@@ -22,6 +23,10 @@ test: setup ## every test, with the TLS clients of other people
 kill-storm: ## the kill test at any size: make kill-storm KILLS=1000000
 	@scripts/setup build
 	@SHMTLS_KILLS=$(KILLS) cargo test --release --test crash -- --nocapture
+
+soak: ## a server under kills, rotations and tools for so long: make soak MINUTES=60
+	@scripts/setup build
+	@SHMTLS_MINUTES=$(MINUTES) cargo test --release --all-features --test soak -- --nocapture
 
 check: ## formatting, clippy and rustdoc, warnings denied
 	@scripts/setup build

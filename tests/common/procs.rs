@@ -138,6 +138,21 @@ impl Child {
         self.signal(Signal::SIGCONT);
     }
 
+    /// Whether it sleeps: in the kernel, and not for want of a core.
+    pub(crate) fn is_asleep(&self) -> bool {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid)).expect("/proc");
+        // The command before it may hold anything but is in parentheses.
+        stat.rsplit(')').next().is_some_and(|fields| fields.starts_with(" S"))
+    }
+
+    /// Waits for its end; `None` if that was a signal.
+    pub(crate) fn exit_status(mut self) -> Option<i32> {
+        match self.wait() {
+            WaitStatus::Exited(_, status) => Some(status),
+            _ => None,
+        }
+    }
+
     /// Panics with its words if it is not at work any more.
     #[track_caller]
     pub(crate) fn assert_running(&mut self) {

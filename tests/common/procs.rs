@@ -121,6 +121,12 @@ impl Child {
         assert!(self.wait_killed(), "the child was killed, but: {}", self.report.text());
     }
 
+    /// Waits until it has ended, and leaves it unreaped.
+    pub(crate) fn wait_zombie(&self) {
+        let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT;
+        nix::sys::wait::waitid(nix::sys::wait::Id::Pid(self.pid), flags).expect("a child of ours");
+    }
+
     /// Waits for its death by SIGKILL; `false` if it died of something else.
     pub(crate) fn wait_killed(&mut self) -> bool {
         matches!(self.wait(), WaitStatus::Signaled(_, Signal::SIGKILL, _))
@@ -224,6 +230,12 @@ pub(crate) fn fork_in_pid_namespace(work: impl FnOnce()) -> Option<Child> {
         });
         first.join();
     }))
+}
+
+/// The next process of this PID namespace gets this ID, if it is free.
+pub(crate) fn ask_for_pid(pid: Pid) {
+    let before = (pid.as_raw() - 1).to_string();
+    std::fs::write("/proc/sys/kernel/ns_last_pid", before).expect("root in this PID namespace");
 }
 
 /// One test at a time: they need the cores, and a fork while another test panics would inherit

@@ -42,53 +42,76 @@ fn try_deny(number: c_long, errno: c_int) -> nix::Result<()> {
 /// From now on this process stands still where it would wake a sleeper of `word`, for ever, after
 /// it has raised `reached`. It is as if it had been stopped at just this instruction.
 pub(crate) fn stand_still_at_wake(word: &AtomicU32, reached: &AtomicU32) {
-    trap(word, libc::FUTEX_WAKE, reached);
+    trap(libc::SYS_futex, &futex(word, libc::FUTEX_WAKE), None, reached);
 }
 
 /// From now on this process sleeps on `word` without a timeout, and once it has been woken raises
 /// `reached` and stands still.
 pub(crate) fn stand_still_once_woken(word: &AtomicU32, reached: &AtomicU32) {
-    trap(word, libc::FUTEX_WAIT, reached);
+    trap(libc::SYS_futex, &futex(word, libc::FUTEX_WAIT), Some(word), reached);
 }
 
-static WORD: AtomicPtr<AtomicU32> = AtomicPtr::new(ptr::null_mut());
-static REACHED: AtomicPtr<AtomicU32> = AtomicPtr::new(ptr::null_mut());
-static OPERATION: AtomicU32 = AtomicU32::new(0);
+/// From now on this thread stands still where it would give that advice to the kernel, after it has
+/// raised `reached`.
+pub(crate) fn stand_still_at_advice(advice: c_int, reached: &AtomicU32) {
+    trap(libc::SYS_madvise, &[argument(2, advice as u64)], None, reached);
+}
 
-/// Raises SIGSYS in place of `operation` on `word`, private or not.
-fn trap(word: &AtomicU32, operation: c_int, reached: &AtomicU32) {
-    WORD.store(ptr::from_ref(word).cast_mut(), SeqCst);
+static SLEEP_ON: AtomicPtr<AtomicU32> = AtomicPtr::new(ptr::null_mut());
+static REACHED: AtomicPtr<AtomicU32> = AtomicPtr::new(ptr::null_mut());
+
+/// `operation` on the futex at `word`, private or not.
+fn futex(word: &AtomicU32, operation: c_int) -> [Condition; 2] {
+    let flags = libc::FUTEX_PRIVATE_FLAG | libc::FUTEX_CLOCK_REALTIME;
+    let operation = Condition { mask: !flags as u32 as u64, ..argument(1, operation as u64) };
+    [argument(0, word.as_ptr() as u64), operation]
+}
+
+/// Raises SIGSYS in place of the system call `number` if all conditions hold.
+fn trap(
+    number: c_long,
+    conditions: &[Condition],
+    sleep_on: Option<&AtomicU32>,
+    reached: &AtomicU32,
+) {
+    SLEEP_ON.store(sleep_on.map_or(ptr::null_mut(), |word| ptr::from_ref(word).cast_mut()), SeqCst);
     REACHED.store(ptr::from_ref(reached).cast_mut(), SeqCst);
-    OPERATION.store(operation as u32, SeqCst);
     let action = SigAction::new(SigHandler::Handler(on_trap), SaFlags::empty(), SigSet::empty());
     // SAFETY: the handler uses atomics and system calls only, and never returns.
     unsafe { sigaction(Signal::SIGSYS, &action) }.expect("a handler");
-    let address = word.as_ptr() as u64;
-    let argument = |nth: usize| offset_of!(libc::seccomp_data, args) + 8 * nth;
-    install(&[
-        load(offset_of!(libc::seccomp_data, nr)),
-        go_on_if(libc::SYS_futex as u32, 8),
-        load(low(argument(0))),
-        go_on_if(address as u32, 6),
-        load(high(argument(0))),
-        go_on_if((address >> 32) as u32, 4),
-        load(low(argument(1))),
-        and(!(libc::FUTEX_PRIVATE_FLAG | libc::FUTEX_CLOCK_REALTIME) as u32),
-        go_on_if(operation as u32, 1),
-        answer(libc::SECCOMP_RET_TRAP),
-        answer(libc::SECCOMP_RET_ALLOW),
-    ])
-    .expect("filters are available");
+    let mut program = vec![answer(libc::SECCOMP_RET_TRAP), answer(libc::SECCOMP_RET_ALLOW)];
+    // Each check is put before what follows it, which it may have to skip.
+    let mut go_on_if = |offset: usize, mask: u32, value: u32| {
+        let skip = program.len() as u8 - 1;
+        program.splice(0..0, [load(offset), and(mask), go_on_if(value, skip)]);
+    };
+    for Condition { offset, mask, value } in conditions {
+        go_on_if(high(*offset), (mask >> 32) as u32, (value >> 32) as u32);
+        go_on_if(low(*offset), *mask as u32, *value as u32);
+    }
+    go_on_if(offset_of!(libc::seccomp_data, nr), u32::MAX, number as u32);
+    install(&program).expect("filters are available");
+}
+
+/// What an argument of a system call must be.
+#[derive(Debug, Clone, Copy)]
+struct Condition {
+    offset: usize,
+    mask: u64,
+    value: u64,
+}
+
+fn argument(nth: usize, value: u64) -> Condition {
+    Condition { offset: offset_of!(libc::seccomp_data, args) + 8 * nth, mask: u64::MAX, value }
 }
 
 extern "C" fn on_trap(_: c_int) {
-    // SAFETY: `trap` stored a pointer to a board, which this process keeps mapped.
-    let word = unsafe { &*WORD.load(SeqCst) };
-    // SAFETY: as above.
-    let reached = unsafe { &*REACHED.load(SeqCst) };
-    if OPERATION.load(SeqCst) == libc::FUTEX_WAIT as u32 {
+    // SAFETY: null, or `trap` stored a pointer to a word that this process keeps mapped.
+    if let Some(word) = unsafe { SLEEP_ON.load(SeqCst).as_ref() } {
         sleep_on(word);
     }
+    // SAFETY: as above; this one is never null.
+    let reached = unsafe { &*REACHED.load(SeqCst) };
     reached.store(1, SeqCst);
     loop {
         nix::unistd::pause();

@@ -2,7 +2,7 @@
 //! this boot. All from /proc and `kill(tid, 0)`.
 
 use std::fs::{self, File};
-use std::io::Read;
+use std::io::{self, Read};
 use std::os::linux::fs::MetadataExt;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -41,16 +41,28 @@ pub(crate) fn own_command() -> [u8; 16] {
 }
 
 /// Inode of this process's PID namespace; 0 without /proc.
-pub(crate) fn pid_namespace() -> u64 {
-    fs::metadata("/proc/self/ns/pid").map_or(0, |meta| meta.st_ino())
+pub(crate) fn pid_namespace() -> io::Result<u64> {
+    known_or(0, fs::metadata("/proc/self/ns/pid").map(|meta| meta.st_ino()))
 }
 
 /// The kernel's random ID of this boot; zeroes without /proc.
-pub(crate) fn boot_id() -> [u64; 2] {
-    let text = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+pub(crate) fn boot_id() -> io::Result<[u64; 2]> {
+    let text = known_or(String::new(), fs::read_to_string("/proc/sys/kernel/random/boot_id"))?;
     let digits: String = text.chars().filter(char::is_ascii_hexdigit).collect();
     let half = |range| digits.get(range).and_then(|hex| u64::from_str_radix(hex, 16).ok());
-    [half(0..16).unwrap_or(0), half(16..32).unwrap_or(0)]
+    Ok([half(0..16).unwrap_or(0), half(16..32).unwrap_or(0)])
+}
+
+/// What /proc says, or `unknown` where it is not to be seen. A process that is short of descriptors
+/// or memory for the moment is told so: it must not take what it could not read for something else.
+fn known_or<T>(unknown: T, answer: io::Result<T>) -> io::Result<T> {
+    let short = [libc::EMFILE, libc::ENFILE, libc::ENOMEM];
+    match answer {
+        Err(error) if !error.raw_os_error().is_some_and(|code| short.contains(&code)) => {
+            Ok(unknown)
+        }
+        answer => answer,
+    }
 }
 
 /// Milliseconds since boot, suspended time included: a clock that nobody sets.

@@ -154,14 +154,16 @@ impl Thread {
 
     #[cold]
     fn refresh(&self, stamp: u64) {
-        self.tid.set(gettid());
+        let tid = gettid();
+        self.tid.set(tid);
         let head = registered_head().or_else(primed_head).unwrap_or(ptr::null_mut());
         self.head.set(head);
         if !head.is_null() {
             // SAFETY: the kernel said that this is the thread's registered head.
             self.futex_offset.set(unsafe { (*head).futex_offset });
         }
-        self.in_section.set(false);
+        // Who does not know his ID owns nothing: he counts as in a section for ever.
+        self.in_section.set(tid == 0);
         self.stamp.set(stamp);
     }
 }
@@ -204,8 +206,9 @@ fn primed_head() -> Option<*mut RobustListHead> {
     registered_head()
 }
 
+/// This thread's ID; 0 where a filter denies it.
 fn gettid() -> u32 {
-    // SAFETY: gettid has no arguments and cannot fail.
+    // SAFETY: gettid has no arguments.
     let tid = unsafe { libc::gettid() };
-    tid.unsigned_abs()
+    tid.try_into().unwrap_or(0)
 }

@@ -6,6 +6,7 @@
 use nix::sys::utsname::uname;
 
 use super::*;
+use crate::fault::switch;
 use procs::{Child, alone, fork, notice};
 use scoreboard::Shared;
 
@@ -20,6 +21,8 @@ const LONG: Patience =
     Patience { deadline: Duration::from_secs(60), slice: Duration::from_secs(30) };
 /// A wake-up takes microseconds; a machine without a free core may take its time.
 const TIMELY: Duration = Duration::from_secs(3);
+/// Who is expected to be stranded need not be waited for.
+const BRIEF: Duration = Duration::from_millis(300);
 
 /// Whether somebody takes the lock between its release and the death.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -112,8 +115,8 @@ impl Stage {
         drop(barged);
     }
 
-    fn outcome(&self) -> Sleeper {
-        match came(self.had(), TIMELY) {
+    fn outcome(&self, within: Duration) -> Sleeper {
+        match came(self.had(), within) {
             true => Sleeper::Woken { late_wakes: self.had().load(SeqCst) - 1 },
             false => Sleeper::Stranded,
         }
@@ -133,29 +136,29 @@ fn came(sign: &AtomicU32, within: Duration) -> bool {
 }
 
 /// Schedule 1: the unlocker has released the word, and dies before it wakes the sleeper.
-fn unlocker_dies_before_its_wake(barger: Barger) -> Sleeper {
+fn unlocker_dies_before_its_wake(barger: Barger, within: Duration) -> Sleeper {
     let stage = Stage::new();
     let unlocker = stage.holder(|| seccomp::stand_still_at_wake(stage.word(), stage.reached()));
     let _sleeper = stage.sleeper(|| {});
     raise(stage.release());
     assert!(came(stage.reached(), TIMELY), "nobody is woken at all");
     stage.kill(unlocker, barger);
-    stage.outcome()
+    stage.outcome(within)
 }
 
 /// Schedule 2: of two sleepers the first has been woken, and dies before it takes the lock.
-fn woken_sleeper_dies_before_its_lock(barger: Barger) -> Sleeper {
+fn woken_sleeper_dies_before_its_lock(barger: Barger, within: Duration) -> Sleeper {
     let stage = Stage::new();
     let unlocker = stage.holder(|| {});
     let first = stage.sleeper(|| seccomp::stand_still_once_woken(stage.word(), stage.reached()));
     let _second = stage.sleeper(|| {});
     raise(stage.release());
-    if !came(stage.reached(), TIMELY) {
+    if !came(stage.reached(), within) {
         return Sleeper::Stranded;
     }
     unlocker.join();
     stage.kill(first, barger);
-    stage.outcome()
+    stage.outcome(within)
 }
 
 /// Whether a kernel that finds `WAITERS` and no owner wakes somebody (commit 90d758896787).
@@ -169,42 +172,72 @@ fn kernel_passes_wakes_on() -> bool {
     version >= (6, 2)
 }
 
+/// A schedule, and whether it counts on a kernel that passes wake-ups on.
+type Schedule = (fn(Duration) -> Sleeper, bool);
+
+const BARGED_IN_BEFORE_THE_WAKE: Schedule =
+    (|within| unlocker_dies_before_its_wake(Barger::One, within), false);
+const DIED_BEFORE_THE_WAKE: Schedule =
+    (|within| unlocker_dies_before_its_wake(Barger::None, within), true);
+const BARGED_IN_ON_THE_WOKEN: Schedule =
+    (|within| woken_sleeper_dies_before_its_lock(Barger::One, within), false);
+const WOKEN_AND_DIED: Schedule =
+    (|within| woken_sleeper_dies_before_its_lock(Barger::None, within), true);
+
+#[track_caller]
+fn assert_ends((run, needs_kernel): Schedule, mistake: Option<Fault>, expected: &Sleeper) {
+    let _turn = alone();
+    let possible = seccomp::is_available("a death at one system call");
+    if possible && (!needs_kernel || kernel_passes_wakes_on()) {
+        let within = if *expected == Sleeper::Stranded { BRIEF } else { TIMELY };
+        assert_eq!(switch::with(mistake, None, || run(within)), *expected, "{mistake:?}");
+    }
+}
+
 /// With "store 0, then wake" the barger took a word that told of no sleeper, and woke nobody: who
 /// slept went on sleeping.
 #[test]
 fn an_unlocker_that_dies_before_its_wake_strands_nobody_though_another_barges_in() {
-    let _turn = alone();
-    if seccomp::is_available("a death between release and wake") {
-        assert_eq!(unlocker_dies_before_its_wake(Barger::One), WOKEN);
-    }
+    assert_ends(BARGED_IN_BEFORE_THE_WAKE, None, &WOKEN);
 }
 
 /// *Pending* stands until the sleeper has been woken: the kernel does it for the dead. An unlock
 /// that cleared it before left the sleeper to his slice.
 #[test]
 fn the_kernel_wakes_for_an_unlocker_that_dies_before_its_wake() {
-    let _turn = alone();
-    if seccomp::is_available("a death between release and wake") && kernel_passes_wakes_on() {
-        assert_eq!(unlocker_dies_before_its_wake(Barger::None), WOKEN);
-    }
+    assert_ends(DIED_BEFORE_THE_WAKE, None, &WOKEN);
 }
 
 /// The one wake-up went to somebody who died of it, and the barger knew of nobody else: glibc's
 /// robust mutexes strand the second sleeper here, every time.
 #[test]
 fn a_woken_sleeper_that_dies_strands_nobody_though_another_barges_in() {
-    let _turn = alone();
-    if seccomp::is_available("a death between wake-up and lock") {
-        assert_eq!(woken_sleeper_dies_before_its_lock(Barger::One), WOKEN);
-    }
+    assert_ends(BARGED_IN_ON_THE_WOKEN, None, &WOKEN);
 }
 
 /// A sleeper announces the word before it sleeps, not once it has the lock: so the kernel knows
 /// what wake-up died with it.
 #[test]
 fn the_kernel_passes_on_the_wake_up_of_a_sleeper_that_dies_of_it() {
-    let _turn = alone();
-    if seccomp::is_available("a death between wake-up and lock") && kernel_passes_wakes_on() {
-        assert_eq!(woken_sleeper_dies_before_its_lock(Barger::None), WOKEN);
+    assert_ends(WOKEN_AND_DIED, None, &WOKEN);
+}
+
+/// These tests are no use if they pass whatever the lock does.
+#[test]
+fn each_mistake_strands_a_sleeper_in_the_schedule_that_is_there_for_it() {
+    for (mistake, schedule) in [
+        (Fault::UnlockStoresZero, BARGED_IN_BEFORE_THE_WAKE),
+        (Fault::UnlockStoresZero, BARGED_IN_ON_THE_WOKEN),
+        (Fault::WaitersForgotten, BARGED_IN_BEFORE_THE_WAKE),
+        (Fault::WaitersForgotten, BARGED_IN_ON_THE_WOKEN),
+        (Fault::PendingClearedBeforeWake, DIED_BEFORE_THE_WAKE),
+        (Fault::NoPending, DIED_BEFORE_THE_WAKE),
+        (Fault::NoPending, WOKEN_AND_DIED),
+        (Fault::PrivateFutex, BARGED_IN_BEFORE_THE_WAKE),
+        (Fault::PrivateFutex, DIED_BEFORE_THE_WAKE),
+        (Fault::PrivateFutex, BARGED_IN_ON_THE_WOKEN),
+        (Fault::PrivateFutex, WOKEN_AND_DIED),
+    ] {
+        assert_ends(schedule, Some(mistake), &Sleeper::Stranded);
     }
 }

@@ -16,11 +16,21 @@ mod scoreboard;
 #[path = "common/seccomp.rs"]
 mod seccomp;
 
+#[path = "holes/denied.rs"]
+mod denied;
 #[path = "holes/forks.rs"]
 mod forks;
 #[path = "holes/handlers.rs"]
 mod handlers;
+#[path = "holes/interrupted.rs"]
+mod interrupted;
 #[path = "holes/lab.rs"]
 mod lab;
+#[path = "holes/limits.rs"]
+mod limits;
+#[path = "holes/namespaces.rs"]
+mod namespaces;
 #[path = "holes/owners.rs"]
 mod owners;
+#[path = "holes/truncated.rs"]
+mod truncated;

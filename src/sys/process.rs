@@ -3,11 +3,11 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read};
-use std::os::linux::fs::MetadataExt;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use nix::errno::Errno;
 use nix::sys::signal::kill;
+use nix::sys::stat::stat;
 use nix::time::{ClockId, clock_gettime};
 use nix::unistd::Pid;
 
@@ -42,7 +42,8 @@ pub(crate) fn own_command() -> [u8; 16] {
 
 /// Inode of this process's PID namespace; 0 without /proc.
 pub(crate) fn pid_namespace() -> io::Result<u64> {
-    known_or(0, fs::metadata("/proc/self/ns/pid").map(|meta| meta.st_ino()))
+    let status = stat("/proc/self/ns/pid").map_err(io::Error::from);
+    known_or(0, status.map(|status| status.st_ino))
 }
 
 /// The kernel's random ID of this boot; zeroes without /proc.
@@ -53,16 +54,13 @@ pub(crate) fn boot_id() -> io::Result<[u64; 2]> {
     Ok([half(0..16).unwrap_or(0), half(16..32).unwrap_or(0)])
 }
 
-/// What /proc says, or `unknown` where it is not to be seen. A process that is short of descriptors
-/// or memory for the moment is told so: it must not take what it could not read for something else.
+/// What /proc says, or `unknown` where it is not to be seen. Who lacks a descriptor or a system call
+/// is told so: what he could not read he must not take for something else.
 fn known_or<T>(unknown: T, answer: io::Result<T>) -> io::Result<T> {
-    let short = [libc::EMFILE, libc::ENFILE, libc::ENOMEM];
-    match answer {
-        Err(error) if !error.raw_os_error().is_some_and(|code| short.contains(&code)) => {
-            Ok(unknown)
-        }
-        answer => answer,
-    }
+    answer.or_else(|error| match error.raw_os_error() {
+        Some(libc::ENOENT | libc::ENOTDIR | libc::EACCES) => Ok(unknown),
+        _ => Err(error),
+    })
 }
 
 /// Milliseconds since boot, suspended time included: a clock that nobody sets.

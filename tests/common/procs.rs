@@ -159,6 +159,14 @@ impl Child {
         }
     }
 
+    /// Waits for its end; `None` if it was not a signal.
+    pub(crate) fn end_signal(mut self) -> Option<Signal> {
+        match self.wait() {
+            WaitStatus::Signaled(_, signal, _) => Some(signal),
+            _ => None,
+        }
+    }
+
     /// Panics with its words if it is not at work any more.
     #[track_caller]
     pub(crate) fn assert_running(&mut self) {
@@ -209,13 +217,31 @@ impl Drop for Child {
 /// that is not allowed, or in a chroot, whose mounts cannot be kept from the rest of the machine.
 #[must_use]
 pub(crate) fn fork_in_pid_namespace(work: impl FnOnce()) -> Option<Child> {
-    const NOT_ALLOWED: i32 = 77;
-    let namespaces = CloneFlags::CLONE_NEWPID | CloneFlags::CLONE_NEWNS;
     let none: Option<&str> = None;
     let keep_mounts = || mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none);
-    let is_possible = || unshare(namespaces).and_then(|()| keep_mounts()).is_ok();
-    let mut probe = fork(|| exit(if is_possible() { 0 } else { NOT_ALLOWED }));
-    if probe.wait() == WaitStatus::Exited(probe.pid, NOT_ALLOWED) {
+    let namespaces = CloneFlags::CLONE_NEWPID | CloneFlags::CLONE_NEWNS;
+    fork_in_namespaces(namespaces, keep_mounts, || {
+        keep_mounts().expect("mounts of our own");
+        mount(Some("proc"), "/proc", Some("proc"), MsFlags::empty(), none).expect("/proc");
+        work();
+    })
+}
+
+/// As [`fork_in_pid_namespace`], but /proc goes on showing the namespace from which it came.
+#[must_use]
+pub(crate) fn fork_under_a_strange_proc(work: impl FnOnce()) -> Option<Child> {
+    fork_in_namespaces(CloneFlags::CLONE_NEWPID, || Ok(()), work)
+}
+
+fn fork_in_namespaces(
+    namespaces: CloneFlags,
+    prepare: impl Fn() -> nix::Result<()>,
+    work: impl FnOnce(),
+) -> Option<Child> {
+    const NOT_ALLOWED: i32 = 77;
+    let is_possible = || unshare(namespaces).and_then(|()| prepare()).is_ok();
+    let probe = fork(|| exit(if is_possible() { 0 } else { NOT_ALLOWED }));
+    if probe.exit_status() == Some(NOT_ALLOWED) {
         notice("SKIPPED: this user may not make a PID namespace");
         return None;
     }
@@ -224,8 +250,6 @@ pub(crate) fn fork_in_pid_namespace(work: impl FnOnce()) -> Option<Child> {
         unshare(namespaces).expect("allowed");
         let first = fork(|| {
             alarm::cancel();
-            keep_mounts().expect("mounts of our own");
-            mount(Some("proc"), "/proc", Some("proc"), MsFlags::empty(), none).expect("/proc");
             work();
         });
         first.join();

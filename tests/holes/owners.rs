@@ -186,7 +186,7 @@ fn assert_stolen_from_zombie(cache: &Cache, child: &Child) {
 // ---- deeds --------------------------------------------------------------------------------------
 
 /// What a handler must not do: it overwrites what the thread had announced to the kernel.
-fn use_a_robust_mutex() {
+pub(crate) fn use_a_robust_mutex() {
     let mut attributes = MaybeUninit::<libc::pthread_mutexattr_t>::uninit();
     let attributes = attributes.as_mut_ptr();
     let mut mutex = MaybeUninit::<libc::pthread_mutex_t>::uninit();

@@ -25,7 +25,7 @@ pub(crate) struct Access {
 
 impl Access {
     pub(crate) fn new(segment: Segment, patience: Patience) -> Self {
-        Self { segment, membership: Membership::new(), patience }
+        Self { segment, membership: Membership::new(patience), patience }
     }
 
     pub(crate) fn geometry(&self) -> &Geometry {

@@ -107,7 +107,7 @@ fn fill(file: File, geometry: Geometry, place: &Path) -> Result<Segment, CreateE
         }
     })?;
     let segment = Segment::map(file, geometry, false).map_err(io("map"))?;
-    segment.initialise();
+    segment.initialise().map_err(io("ask /proc about"))?;
     Ok(segment)
 }
 
@@ -119,7 +119,7 @@ fn attach(file: File, place: &Path, trust: Trust) -> Result<Segment, AttachError
     let header = read_header(&file, len).map_err(io("read"))??;
     let geometry = Geometry::parse(&header, len)?;
     if !trust.read_only {
-        check_origin(&header)?;
+        check_origin(&header).map_err(io("ask /proc about"))??;
     }
     Segment::map(file, geometry, trust.read_only).map_err(io("map"))
 }
@@ -170,15 +170,15 @@ fn read_header(file: &File, len: u64) -> io::Result<Result<HeaderBytes, AttachEr
 }
 
 /// The lock words hold thread IDs, which mean something in one PID namespace of one boot only.
-fn check_origin(header: &HeaderBytes) -> Result<(), AttachError> {
-    if header.boot_id() != process::boot_id() {
-        return Err(AttachError::OtherBoot);
+fn check_origin(header: &HeaderBytes) -> io::Result<Result<(), AttachError>> {
+    if header.boot_id() != process::boot_id()? {
+        return Ok(Err(AttachError::OtherBoot));
     }
-    let (found, expected) = (header.pid_namespace(), process::pid_namespace());
+    let (found, expected) = (header.pid_namespace(), process::pid_namespace()?);
     if found != expected {
-        return Err(AttachError::OtherPidNamespace { found, expected });
+        return Ok(Err(AttachError::OtherPidNamespace { found, expected }));
     }
-    Ok(())
+    Ok(Ok(()))
 }
 
 fn open_error(path: &Path, source: io::Error) -> AttachError {

@@ -91,7 +91,7 @@ pub(crate) fn read(region: &KeyRegion, seed: u64) -> Result<Option<Ring>, Unread
 #[inline]
 pub(crate) fn settle_after_death(region: &KeyRegion) {
     if region.lock.load(Relaxed) & OWNER_DIED != 0 {
-        drop(RingWriter::lock_within(region, NO_PATIENCE));
+        drop(RingWriter::lock_within(region, Patience::NONE));
     }
 }
 
@@ -272,9 +272,6 @@ const KEY_SPARE_WORDS: usize = 3;
 /// Updates are rare and short, and nobody waits for one in a handshake.
 const PATIENCE: Patience =
     Patience { deadline: Duration::from_millis(500), slice: Duration::from_millis(10) };
-/// One try.
-const NO_PATIENCE: Patience = Patience { deadline: Duration::ZERO, slice: Duration::ZERO };
-
 const _: () = assert!(KEY_COPY_WORDS == HEAD_WORDS + MAX_KEYS * KEY_WORDS);
 
 #[cfg(test)]

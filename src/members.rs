@@ -7,7 +7,7 @@
 
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use crate::layout::{COUNTERS, Header, MemberLine};
 use crate::robust::{self, Patience, RobustGuard};
@@ -18,18 +18,27 @@ use crate::step::{kill_point, word_done};
 use crate::sys::process;
 use crate::sys::thread::fork_stamp;
 
+mod info;
+
+pub use info::ProcessInfo;
+
 /// This process's place in the table. A forked child finds that it has none and takes its own.
 #[derive(Debug)]
 pub(crate) struct Membership {
     /// [`fork_stamp`] (upper bits) and line index + 1 (lower 16): 0 before the first use.
     current: AtomicU64,
+    /// The [`stamp`] under which the table was found locked beyond all patience.
+    gave_up: AtomicU64,
+    /// How long an operation may wait.
+    patience: Patience,
     /// Counts for a process that found the table full.
     unlisted: Box<MemberLine>,
 }
 
 impl Membership {
-    pub(crate) fn new() -> Self {
-        Self { current: AtomicU64::new(0), unlisted: Box::new(empty_line()) }
+    pub(crate) fn new(patience: Patience) -> Self {
+        let (current, gave_up) = (AtomicU64::new(0), AtomicU64::new(0));
+        Self { current, gave_up, patience, unlisted: Box::new(empty_line()) }
     }
 
     /// The line of the process that asks.
@@ -48,7 +57,7 @@ impl Membership {
         let current = self.current.load(Relaxed);
         let is_ours = current >> LINE_BITS == stamp();
         if let (true, Some(index)) = (is_ours, line_index(current))
-            && let Some(_held) = lock_table(segment)
+            && let Ok(_held) = lock_table(segment, AT_LEISURE)
         {
             fold(segment, index);
         }
@@ -59,18 +68,35 @@ impl Membership {
     }
 
     /// Takes a line for this process; of two threads that try at once, the loser gives its back.
+    /// As long as the table is locked there is none, and every call tries again.
     #[cold]
     fn join(&self, segment: &Segment, before: u64) -> u64 {
-        let index = claim(segment);
+        let index = match claim(segment, self.patience_to_join(before)) {
+            Ok(index) => index,
+            Err(TableBusy) => {
+                self.gave_up.store(stamp(), Relaxed);
+                return 0;
+            }
+        };
         let joined = stamp() << LINE_BITS | index.map_or(0, |index| index as u64 + 1);
         match self.current.compare_exchange(before, joined, Relaxed, Relaxed) {
             Ok(_) => joined,
             Err(other) => {
-                if let (Some(index), Some(_held)) = (index, lock_table(segment)) {
+                if let (Some(index), Ok(_held)) = (index, lock_table(segment, AT_LEISURE)) {
                     fold(segment, index);
                 }
                 other
             }
+        }
+    }
+
+    /// Whoever attaches has time. A forked child's first operation has its own deadline, and those
+    /// after one that gave up do not wait again.
+    fn patience_to_join(&self, before: u64) -> Patience {
+        match before {
+            _ if self.gave_up.load(Relaxed) == stamp() => Patience::NONE,
+            0 => AT_LEISURE,
+            _ => self.patience,
         }
     }
 }
@@ -141,75 +167,9 @@ impl MemberLine {
     }
 }
 
-/// One line of the process table.
-///
-/// ```
-/// let cache = shmtls::Options::new().size(1 << 20).create_memfd()?;
-/// assert!(cache.processes().iter().any(|process| process.pid() == std::process::id()));
-/// # Ok::<(), Box<dyn std::error::Error>>(())
-/// ```
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ProcessInfo {
-    pid: u32,
-    writer: u16,
-    start_ticks: u64,
-    attached_secs: u64,
-    heartbeat_secs: u64,
-    command: String,
-    key_epoch: u64,
-    stats: Stats,
-}
-
-impl ProcessInfo {
-    /// Process ID, in the PID namespace of the segment.
-    pub fn pid(&self) -> u32 {
-        self.pid
-    }
-
-    /// The number by which stored sessions name this process.
-    pub fn writer(&self) -> u16 {
-        self.writer
-    }
-
-    /// The first 16 bytes of its command.
-    pub fn command(&self) -> &str {
-        &self.command
-    }
-
-    /// When it attached.
-    pub fn attached(&self) -> SystemTime {
-        time_of(self.attached_secs)
-    }
-
-    /// When it last used the cache, to the second.
-    pub fn last_seen(&self) -> SystemTime {
-        time_of(self.heartbeat_secs)
-    }
-
-    /// The epoch of the ticket keys that it used last; 0 if it has used none.
-    pub fn key_epoch(&self) -> u64 {
-        self.key_epoch
-    }
-
-    /// What it counted.
-    pub fn stats(&self) -> &Stats {
-        &self.stats
-    }
-
-    /// Whether it is still there. Only meaningful in the segment's PID namespace.
-    pub fn is_alive(&self) -> bool {
-        !is_gone(self.pid, self.start_ticks)
-    }
-}
-
-/// A time from shared memory: cut to what every clock can tell.
-fn time_of(unix_secs: u64) -> SystemTime {
-    UNIX_EPOCH + Duration::from_secs(unix_secs.min(u32::MAX.into()))
-}
-
 /// All lines in use, the dead ones too.
 pub(crate) fn list(segment: &Segment) -> Vec<ProcessInfo> {
-    segment.members().iter().filter_map(info).collect()
+    segment.members().iter().filter_map(ProcessInfo::of).collect()
 }
 
 /// Sum over all processes, past and present.
@@ -239,33 +199,13 @@ pub(crate) fn totals(segment: &Segment) -> Stats {
 /// Attempts at a sum that no fold disturbed; folds are as rare as deaths.
 const TOTALS_TRIES: usize = 16;
 
-fn info(line: &MemberLine) -> Option<ProcessInfo> {
-    let pid = line.pid.load(Acquire);
-    if pid == 0 {
-        return None;
-    }
-    let command: Vec<u8> =
-        line.command.iter().flat_map(|w| w.load(Relaxed).to_ne_bytes()).collect();
-    let command = command.split(|&byte| byte == 0).next().unwrap_or_default();
-    Some(ProcessInfo {
-        pid,
-        writer: line.writer(),
-        start_ticks: line.start_ticks.load(Relaxed),
-        attached_secs: line.attached_unix_secs.load(Relaxed),
-        heartbeat_secs: line.heartbeat_unix_secs.load(Relaxed),
-        command: String::from_utf8_lossy(command).into_owned(),
-        key_epoch: line.key_epoch.load(Relaxed),
-        stats: Stats::from_counters(|counter| line.counters[counter as usize].load(Relaxed)),
-    })
-}
-
 /// A line for this process: a free one, or that of a process that is gone. `None` if there is
-/// neither, or the table is held by somebody who stands still.
-fn claim(segment: &Segment) -> Option<usize> {
+/// neither.
+fn claim(segment: &Segment, patience: Patience) -> Result<Option<usize>, TableBusy> {
     let pid = std::process::id();
     let start_ticks = process::start_ticks(pid);
     let command = process::own_command();
-    let (index, _held) = vacate(segment)?;
+    let Some((index, _held)) = vacate(segment, patience)? else { return Ok(None) };
     let line = &segment.members()[index];
     line.member.store(segment.header().next_member.fetch_add(1, Relaxed), Relaxed);
     line.start_ticks.store(start_ticks, Relaxed);
@@ -276,29 +216,32 @@ fn claim(segment: &Segment) -> Option<usize> {
     }
     // The line is free until this store; whatever stood in it before is overwritten next time.
     line.pid.store(pid, Release);
-    Some(index)
+    Ok(Some(index))
 }
 
 /// A free line, with the table's lock.
-fn vacate(segment: &Segment) -> Option<(usize, RobustGuard<'_>)> {
+fn vacate(
+    segment: &Segment,
+    patience: Patience,
+) -> Result<Option<(usize, RobustGuard<'_>)>, TableBusy> {
     let lines = segment.members();
     // Liveness is asked without the lock. Whoever comes at the same time may have taken what was
     // vacant by the time the lock is ours: then there may be another.
     for _ in lines {
-        let vacant = vacant_line(segment)?;
-        let held = lock_table(segment)?;
+        let Some(vacant) = vacant_line(segment) else { break };
+        let held = lock_table(segment, patience)?;
         if let Some(index) = lines.iter().position(|line| line.pid.load(Relaxed) == 0) {
-            return Some((index, held));
+            return Ok(Some((index, held)));
         }
         match vacant {
             Vacant::Gone(index, member) if lines[index].member.load(Relaxed) == member => {
                 fold(segment, index);
-                return Some((index, held));
+                return Ok(Some((index, held)));
             }
             _ => {}
         }
     }
-    None
+    Ok(None)
 }
 
 /// A line to take.
@@ -370,13 +313,18 @@ fn pending_line(commit: u64) -> Option<usize> {
     (commit & 0xffff_ffff).checked_sub(1).map(|index| index as usize)
 }
 
+/// The table is held by somebody who stands still.
+struct TableBusy;
+
+/// For who attaches or leaves: nobody waits for that.
+const AT_LEISURE: Patience =
+    Patience { deadline: Duration::from_millis(500), slice: Duration::from_millis(10) };
+
 /// The table's lock, with a fold that a dead owner began finished first.
-fn lock_table(segment: &Segment) -> Option<RobustGuard<'_>> {
-    let patience =
-        Patience { deadline: Duration::from_millis(500), slice: Duration::from_millis(10) };
-    let acquired = robust::lock(&segment.header().members_lock, patience).ok()?;
+fn lock_table(segment: &Segment, patience: Patience) -> Result<RobustGuard<'_>, TableBusy> {
+    let acquired = robust::lock(&segment.header().members_lock, patience).map_err(|_| TableBusy)?;
     finish_fold(segment.header(), segment.members());
-    Some(acquired.guard)
+    Ok(acquired.guard)
 }
 
 #[cfg(test)]

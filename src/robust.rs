@@ -46,6 +46,11 @@ pub(crate) struct Patience {
     pub(crate) slice: Duration,
 }
 
+impl Patience {
+    /// Now or never.
+    pub(crate) const NONE: Self = Self { deadline: Duration::ZERO, slice: Duration::ZERO };
+}
+
 /// What happened on the way to a lock, for the counters.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Journey {

@@ -48,7 +48,8 @@ impl Segment {
 
     /// Writes the header of a new segment into zeroed pages, the ready mark last. All zeroes is
     /// an empty bucket and a free member line, so there is nothing else to write.
-    pub(crate) fn initialise(&self) {
+    pub(crate) fn initialise(&self) -> std::io::Result<()> {
+        let (pid_namespace, boot_id) = (process::pid_namespace()?, process::boot_id()?);
         let (header, geometry) = (self.header(), &self.geometry);
         header.magic.store(MAGIC, Relaxed);
         header.layout_version.store(LAYOUT_VERSION, Relaxed);
@@ -66,13 +67,14 @@ impl Segment {
         header.seed.store(geometry.seed, Relaxed);
         header.created_unix_secs.store(now_secs().into(), Relaxed);
         header.creator_pid.store(std::process::id(), Relaxed);
-        header.pid_namespace.store(process::pid_namespace(), Relaxed);
-        for (word, value) in header.boot_id.iter().zip(process::boot_id()) {
+        header.pid_namespace.store(pid_namespace, Relaxed);
+        for (word, value) in header.boot_id.iter().zip(boot_id) {
             word.store(value, Relaxed);
         }
         header.next_member.store(1, Relaxed);
         header.state.store(STATE_READY, Release);
         header.check.store(self.header_bytes().check(), Release);
+        Ok(())
     }
 
     pub(crate) fn geometry(&self) -> &Geometry {

@@ -40,9 +40,9 @@ fn a_death_at_any_step_of_a_fold_loses_no_count_and_doubles_none() {
         };
         assert_eq!(sum(&segment), (123, 9), "before the repair, {steps} steps");
         // The next one clears up, and may be killed at it too.
-        let _ = die_after(steps % 61, || drop(lock_table(&segment)));
+        let _ = die_after(steps % 61, || drop(lock_table(&segment, AT_LEISURE)));
         assert_eq!(sum(&segment), (123, 9), "in the midst of the repair, {steps} steps");
-        drop(lock_table(&segment));
+        drop(lock_table(&segment, AT_LEISURE));
         assert_eq!(sum(&segment), (123, 9), "after the repair, {steps} steps");
         if segment.members()[1].pid.load(Relaxed) != 0 {
             assert!(!finished);

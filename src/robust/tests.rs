@@ -5,6 +5,8 @@ use std::time::{Duration, Instant};
 
 use super::*;
 
+mod stranding;
+
 const PATIENCE: Patience =
     Patience { deadline: Duration::from_millis(500), slice: Duration::from_millis(10) };
 

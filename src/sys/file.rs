@@ -14,6 +14,8 @@ use nix::sys::stat::{FileStat, Mode, fchmod, fstat};
 use nix::sys::statfs::{HUGETLBFS_MAGIC, TMPFS_MAGIC, fstatfs};
 use nix::unistd::linkat;
 
+use super::process::file_size_limit;
+
 /// `f_type` of a ramfs, which the libc crate does not name (include/uapi/linux/magic.h).
 const RAMFS_MAGIC: i64 = 0x8584_58f6;
 
@@ -47,6 +49,10 @@ pub(crate) fn publish(file: &File, path: &Path) -> io::Result<()> {
 
 /// Reserves every page now: a full tmpfs is ENOSPC here and never SIGBUS later.
 pub(crate) fn reserve(file: &File, bytes: u64) -> io::Result<()> {
+    // The kernel would answer with SIGXFSZ, which ends the process.
+    if bytes > file_size_limit() {
+        return Err(Errno::EFBIG.into());
+    }
     let bytes = i64::try_from(bytes).map_err(|_| Errno::EFBIG)?;
     loop {
         match posix_fallocate(file, 0, bytes) {

@@ -1,10 +1,13 @@
-//! Memory: the mapping of a segment, and one private page that fork wipes.
+//! Memory: the mapping of a segment, and one private word that fork wipes.
 #![allow(unsafe_code)]
 
 use std::fs::File;
 use std::io;
 use std::ptr;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{
+    AtomicPtr, AtomicU64,
+    Ordering::{AcqRel, Acquire},
+};
 
 use memmap2::{Advice, MmapOptions, MmapRaw};
 
@@ -47,37 +50,64 @@ impl Mapping {
     }
 }
 
-/// A private page that reads as zeroes in a forked child, however it was forked.
-#[derive(Debug)]
-pub(crate) struct WipedOnFork(*mut AtomicU64);
-
-// SAFETY: the page is never unmapped, and all that is ever reached through the pointer is an
-// atomic.
-unsafe impl Send for WipedOnFork {}
-// SAFETY: as above.
-unsafe impl Sync for WipedOnFork {}
-
-impl WipedOnFork {
-    /// `None` where the kernel cannot (before 4.14).
-    pub(crate) fn new() -> Option<Self> {
-        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
-        let len = 4096;
-        // SAFETY: a new anonymous mapping at an address of the kernel's choice touches nothing
-        // that exists.
-        #[allow(clippy::disallowed_methods)]
-        let page = unsafe {
-            libc::mmap(ptr::null_mut(), len, libc::PROT_READ | libc::PROT_WRITE, flags, -1, 0)
-        };
-        if page == libc::MAP_FAILED {
-            return None;
-        }
-        // SAFETY: the page was mapped above and holds zeroes, as it will after being wiped.
-        let wiped = unsafe { libc::madvise(page, len, libc::MADV_WIPEONFORK) };
-        (wiped == 0).then_some(Self(page.cast()))
+/// A word of this process that reads as zero in a forked child, however it was forked. `None` where
+/// the kernel cannot (before 4.14).
+///
+/// Not a `OnceLock`: a fork in the midst of another thread's first call would leave the child
+/// waiting for a thread that it does not have.
+#[inline]
+pub(crate) fn wiped_on_fork() -> Option<&'static AtomicU64> {
+    static PAGE: AtomicPtr<AtomicU64> = AtomicPtr::new(ptr::null_mut());
+    let mut page = PAGE.load(Acquire);
+    if page.is_null() {
+        page = keep_first(&PAGE, map_wiped_on_fork());
     }
+    if page == NO_PAGE {
+        return None;
+    }
+    // SAFETY: the page that was kept is mapped for ever, aligned, and only ever accessed as this
+    // atomic; it held zeroes, as it does after being wiped.
+    Some(unsafe { &*page })
+}
 
-    pub(crate) fn word(&self) -> &AtomicU64 {
-        // SAFETY: the page is mapped for ever, aligned, and only ever accessed as this atomic.
-        unsafe { &*self.0 }
+/// Of those who map a page at once, all use the first one's.
+#[cold]
+fn keep_first(kept: &AtomicPtr<AtomicU64>, page: *mut AtomicU64) -> *mut AtomicU64 {
+    match kept.compare_exchange(ptr::null_mut(), page, AcqRel, Acquire) {
+        Ok(_) => page,
+        Err(first) => {
+            unmap_page(page);
+            first
+        }
     }
 }
+
+/// A page, or [`NO_PAGE`].
+#[cold]
+fn map_wiped_on_fork() -> *mut AtomicU64 {
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+    // SAFETY: a new anonymous mapping at an address of the kernel's choice touches nothing that
+    // exists.
+    #[allow(clippy::disallowed_methods)]
+    let page = unsafe {
+        libc::mmap(ptr::null_mut(), PAGE, libc::PROT_READ | libc::PROT_WRITE, flags, -1, 0)
+    };
+    // SAFETY: the advice concerns this one page, which nobody uses yet; if there is none it fails.
+    if unsafe { libc::madvise(page, PAGE, libc::MADV_WIPEONFORK) } != 0 {
+        unmap_page(page.cast());
+        return NO_PAGE;
+    }
+    page.cast()
+}
+
+fn unmap_page(page: *mut AtomicU64) {
+    if page != NO_PAGE {
+        // SAFETY: `map_wiped_on_fork` mapped this page, and nobody else was told of it.
+        #[allow(clippy::disallowed_methods)]
+        let _ = unsafe { libc::munmap(page.cast(), PAGE) };
+    }
+}
+
+const PAGE: usize = 4096;
+/// What mmap returns for none.
+const NO_PAGE: *mut AtomicU64 = libc::MAP_FAILED.cast();

@@ -2,17 +2,20 @@
 //! this boot. All from /proc and `kill(tid, 0)`.
 
 use std::fs::{self, File};
-use std::io::Read;
-use std::os::linux::fs::MetadataExt;
+use std::io::{self, Read};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use nix::errno::Errno;
 use nix::sys::signal::kill;
+use nix::sys::stat::stat;
 use nix::time::{ClockId, clock_gettime};
 use nix::unistd::Pid;
 
+use super::thread::fork_stamp;
+
 /// Whether no thread of this ID is alive in our PID namespace. When in doubt it is alive.
 ///
-/// A zombie still answers a signal: its state in /proc tells. Nothing is allocated.
+/// A zombie still answers a signal: its state in /proc tells.
 pub(crate) fn is_dead(tid: u32) -> bool {
     let Ok(pid) = i32::try_from(tid) else { return true };
     match kill(Pid::from_raw(pid), None) {
@@ -38,16 +41,26 @@ pub(crate) fn own_command() -> [u8; 16] {
 }
 
 /// Inode of this process's PID namespace; 0 without /proc.
-pub(crate) fn pid_namespace() -> u64 {
-    fs::metadata("/proc/self/ns/pid").map_or(0, |meta| meta.st_ino())
+pub(crate) fn pid_namespace() -> io::Result<u64> {
+    let status = stat("/proc/self/ns/pid").map_err(io::Error::from);
+    known_or(0, status.map(|status| status.st_ino))
 }
 
 /// The kernel's random ID of this boot; zeroes without /proc.
-pub(crate) fn boot_id() -> [u64; 2] {
-    let text = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+pub(crate) fn boot_id() -> io::Result<[u64; 2]> {
+    let text = known_or(String::new(), fs::read_to_string("/proc/sys/kernel/random/boot_id"))?;
     let digits: String = text.chars().filter(char::is_ascii_hexdigit).collect();
     let half = |range| digits.get(range).and_then(|hex| u64::from_str_radix(hex, 16).ok());
-    [half(0..16).unwrap_or(0), half(16..32).unwrap_or(0)]
+    Ok([half(0..16).unwrap_or(0), half(16..32).unwrap_or(0)])
+}
+
+/// What /proc says, or `unknown` where it is not to be seen. Who lacks a descriptor or a system call
+/// is told so: what he could not read he must not take for something else.
+fn known_or<T>(unknown: T, answer: io::Result<T>) -> io::Result<T> {
+    answer.or_else(|error| match error.raw_os_error() {
+        Some(libc::ENOENT | libc::ENOTDIR | libc::EACCES) => Ok(unknown),
+        _ => Err(error),
+    })
 }
 
 /// Milliseconds since boot, suspended time included: a clock that nobody sets.
@@ -55,6 +68,15 @@ pub(crate) fn uptime_ms() -> u64 {
     clock_gettime(ClockId::CLOCK_BOOTTIME).map_or(0, |time| {
         time.tv_sec().unsigned_abs() * 1000 + time.tv_nsec().unsigned_abs() / 1_000_000
     })
+}
+
+/// RLIMIT_FSIZE: how long a file may become.
+#[allow(unsafe_code)]
+pub(crate) fn file_size_limit() -> u64 {
+    let mut limit = libc::rlimit { rlim_cur: libc::RLIM_INFINITY, rlim_max: libc::RLIM_INFINITY };
+    // SAFETY: getrlimit writes to the live local.
+    let _ = unsafe { libc::getrlimit(libc::RLIMIT_FSIZE, &raw mut limit) };
+    limit.rlim_cur
 }
 
 /// What `/proc/TID/stat` says of a thread.
@@ -65,6 +87,9 @@ struct Stat {
 
 impl Stat {
     fn read(tid: u32) -> Option<Self> {
+        if !proc_is_ours() {
+            return None;
+        }
         let mut path = [0; 24];
         let mut buf = [0; 512];
         let n = File::open(stat_path(tid, &mut path)?).ok()?.read(&mut buf).ok()?;
@@ -79,6 +104,29 @@ impl Stat {
         let start_ticks = std::str::from_utf8(fields.nth(18)?).ok()?.parse().ok()?;
         Some(Self { state, start_ticks })
     }
+}
+
+/// Whether /proc shows the PID namespace of this process. After `unshare --pid` without a new /proc
+/// it shows that of the parent, where our IDs are those of strangers.
+fn proc_is_ours() -> bool {
+    /// Asked once in each process: its [`fork_stamp`], and the answer in the lowest bit.
+    static ANSWER: AtomicU64 = AtomicU64::new(0);
+    let (stamp, known) = (fork_stamp(), ANSWER.load(Relaxed));
+    if known >> 1 == stamp {
+        return known & 1 != 0;
+    }
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let is_ours = ids_in_proc(&status).eq([std::process::id()]);
+    ANSWER.store(stamp << 1 | u64::from(is_ours), Relaxed);
+    is_ours
+}
+
+/// The IDs of a process from the PID namespace that its /proc shows down to its own.
+fn ids_in_proc(status: &str) -> impl Iterator<Item = u32> {
+    let field = |name| status.lines().find_map(move |line| line.strip_prefix(name));
+    // Kernels before 4.1 tell only the first.
+    let ids = field("NSpid:").or_else(|| field("Pid:")).unwrap_or_default();
+    ids.split_whitespace().map_while(|id| id.parse().ok())
 }
 
 /// `/proc/TID/stat`, written into `buf`.
@@ -127,5 +175,17 @@ mod tests {
         let stat = b"42 (a) (b c) Z 1 1 1 0 -1 4 0 0 0 0 0 0 0 0 20 0 1 0 777 0";
         let stat = Stat::parse(stat).expect("parses");
         assert_eq!((stat.state, stat.start_ticks), (b'Z', 777));
+    }
+
+    /// In the /proc of an outer PID namespace a process has several IDs, of which the last is the
+    /// one that it knows, and even if all are equal the others there are strangers.
+    #[test]
+    fn a_proc_that_shows_another_namespace_is_told_by_the_ids() {
+        let ids = |status: &str| ids_in_proc(status).collect::<Vec<_>>();
+        assert_eq!(ids("Name:\tPid: 9\nPid:\t7\nNStgid:\t7\nNSpid:\t7\n"), [7]);
+        assert_eq!(ids("Name:\tx\nPid:\t7\nNSpid:\t7\t7\n"), [7, 7]);
+        assert_eq!(ids("Name:\tx\nPid:\t7\nPPid:\t1\n"), [7], "an old kernel");
+        assert_eq!(ids(""), [], "no /proc");
+        assert!(proc_is_ours());
     }
 }

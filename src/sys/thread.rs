@@ -11,11 +11,10 @@ use std::ffi::{c_long, c_void};
 use std::marker::PhantomData;
 use std::mem::MaybeUninit;
 use std::ptr;
-use std::sync::OnceLock;
 use std::sync::atomic::Ordering::SeqCst;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed, compiler_fence};
 
-use super::map::WipedOnFork;
+use super::map::wiped_on_fork;
 use crate::fault::Fault;
 
 /// The kernel's `struct robust_list_head`.
@@ -103,18 +102,17 @@ impl Drop for Section {
 
 /// A number that differs in every process that fork makes: for what a child must not inherit.
 pub(crate) fn fork_stamp() -> u64 {
-    static PAGE: OnceLock<Option<WipedOnFork>> = OnceLock::new();
     /// Counts on in the child from where the parent was.
     static LAST: AtomicU64 = AtomicU64::new(0);
 
-    let Some(page) = PAGE.get_or_init(WipedOnFork::new) else {
+    let Some(word) = wiped_on_fork() else {
         // An old kernel: ask it every time.
         return u64::from(std::process::id());
     };
-    match page.word().load(Relaxed) {
+    match word.load(Relaxed) {
         0 => {
             let stamp = LAST.fetch_add(1, Relaxed) + 1;
-            match page.word().compare_exchange(0, stamp, Relaxed, Relaxed) {
+            match word.compare_exchange(0, stamp, Relaxed, Relaxed) {
                 Ok(_) => stamp,
                 Err(other) => other,
             }
@@ -156,14 +154,16 @@ impl Thread {
 
     #[cold]
     fn refresh(&self, stamp: u64) {
-        self.tid.set(gettid());
+        let tid = gettid();
+        self.tid.set(tid);
         let head = registered_head().or_else(primed_head).unwrap_or(ptr::null_mut());
         self.head.set(head);
         if !head.is_null() {
             // SAFETY: the kernel said that this is the thread's registered head.
             self.futex_offset.set(unsafe { (*head).futex_offset });
         }
-        self.in_section.set(false);
+        // Who does not know his ID owns nothing: he counts as in a section for ever.
+        self.in_section.set(tid == 0);
         self.stamp.set(stamp);
     }
 }
@@ -206,8 +206,9 @@ fn primed_head() -> Option<*mut RobustListHead> {
     registered_head()
 }
 
+/// This thread's ID; 0 where a filter denies it.
 fn gettid() -> u32 {
-    // SAFETY: gettid has no arguments and cannot fail.
+    // SAFETY: gettid has no arguments.
     let tid = unsafe { libc::gettid() };
-    tid.unsigned_abs()
+    tid.try_into().unwrap_or(0)
 }

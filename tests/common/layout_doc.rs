@@ -1,5 +1,6 @@
 //! Reads the tables of `shm-layout.md`, for the tests that hold it to the code and for those that
 //! need to know where a field lies.
+#![allow(dead_code, reason = "each test crate uses its part")]
 
 /// A table and the heading it stands under.
 #[derive(Debug)]

@@ -121,6 +121,12 @@ impl Child {
         assert!(self.wait_killed(), "the child was killed, but: {}", self.report.text());
     }
 
+    /// Waits until it has ended, and leaves it unreaped.
+    pub(crate) fn wait_zombie(&self) {
+        let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT;
+        nix::sys::wait::waitid(nix::sys::wait::Id::Pid(self.pid), flags).expect("a child of ours");
+    }
+
     /// Waits for its death by SIGKILL; `false` if it died of something else.
     pub(crate) fn wait_killed(&mut self) -> bool {
         matches!(self.wait(), WaitStatus::Signaled(_, Signal::SIGKILL, _))
@@ -136,6 +142,29 @@ impl Child {
     /// Lets it go on.
     pub(crate) fn resume(&self) {
         self.signal(Signal::SIGCONT);
+    }
+
+    /// Whether it sleeps: in the kernel, and not for want of a core.
+    pub(crate) fn is_asleep(&self) -> bool {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid)).expect("/proc");
+        // The command before it may hold anything but is in parentheses.
+        stat.rsplit(')').next().is_some_and(|fields| fields.starts_with(" S"))
+    }
+
+    /// Waits for its end; `None` if that was a signal.
+    pub(crate) fn exit_status(mut self) -> Option<i32> {
+        match self.wait() {
+            WaitStatus::Exited(_, status) => Some(status),
+            _ => None,
+        }
+    }
+
+    /// Waits for its end; `None` if it was not a signal.
+    pub(crate) fn end_signal(mut self) -> Option<Signal> {
+        match self.wait() {
+            WaitStatus::Signaled(_, signal, _) => Some(signal),
+            _ => None,
+        }
     }
 
     /// Panics with its words if it is not at work any more.
@@ -188,13 +217,31 @@ impl Drop for Child {
 /// that is not allowed, or in a chroot, whose mounts cannot be kept from the rest of the machine.
 #[must_use]
 pub(crate) fn fork_in_pid_namespace(work: impl FnOnce()) -> Option<Child> {
-    const NOT_ALLOWED: i32 = 77;
-    let namespaces = CloneFlags::CLONE_NEWPID | CloneFlags::CLONE_NEWNS;
     let none: Option<&str> = None;
     let keep_mounts = || mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none);
-    let is_possible = || unshare(namespaces).and_then(|()| keep_mounts()).is_ok();
-    let mut probe = fork(|| exit(if is_possible() { 0 } else { NOT_ALLOWED }));
-    if probe.wait() == WaitStatus::Exited(probe.pid, NOT_ALLOWED) {
+    let namespaces = CloneFlags::CLONE_NEWPID | CloneFlags::CLONE_NEWNS;
+    fork_in_namespaces(namespaces, keep_mounts, || {
+        keep_mounts().expect("mounts of our own");
+        mount(Some("proc"), "/proc", Some("proc"), MsFlags::empty(), none).expect("/proc");
+        work();
+    })
+}
+
+/// As [`fork_in_pid_namespace`], but /proc goes on showing the namespace from which it came.
+#[must_use]
+pub(crate) fn fork_under_a_strange_proc(work: impl FnOnce()) -> Option<Child> {
+    fork_in_namespaces(CloneFlags::CLONE_NEWPID, || Ok(()), work)
+}
+
+fn fork_in_namespaces(
+    namespaces: CloneFlags,
+    prepare: impl Fn() -> nix::Result<()>,
+    work: impl FnOnce(),
+) -> Option<Child> {
+    const NOT_ALLOWED: i32 = 77;
+    let is_possible = || unshare(namespaces).and_then(|()| prepare()).is_ok();
+    let probe = fork(|| exit(if is_possible() { 0 } else { NOT_ALLOWED }));
+    if probe.exit_status() == Some(NOT_ALLOWED) {
         notice("SKIPPED: this user may not make a PID namespace");
         return None;
     }
@@ -203,12 +250,16 @@ pub(crate) fn fork_in_pid_namespace(work: impl FnOnce()) -> Option<Child> {
         unshare(namespaces).expect("allowed");
         let first = fork(|| {
             alarm::cancel();
-            keep_mounts().expect("mounts of our own");
-            mount(Some("proc"), "/proc", Some("proc"), MsFlags::empty(), none).expect("/proc");
             work();
         });
         first.join();
     }))
+}
+
+/// The next process of this PID namespace gets this ID, if it is free.
+pub(crate) fn ask_for_pid(pid: Pid) {
+    let before = (pid.as_raw() - 1).to_string();
+    std::fs::write("/proc/sys/kernel/ns_last_pid", before).expect("root in this PID namespace");
 }
 
 /// One test at a time: they need the cores, and a fork while another test panics would inherit

@@ -12,7 +12,7 @@ use shmtls::{Cache, Options, Stats};
 
 use super::board::{Board, Plan};
 use super::payload::{Rng, context, id};
-use super::procs::{Child, Report, fork_reporting, notice};
+use super::procs::{Child, Report, ask_for_pid, fork_reporting, notice};
 use super::scoreboard::{RunDelay, Shared};
 use super::worker::Worker;
 
@@ -198,10 +198,4 @@ fn process_mrelease(pidfd: &OwnedFd) {
     unsafe {
         libc::syscall(libc::SYS_process_mrelease, pidfd.as_fd().as_raw_fd(), 0)
     };
-}
-
-/// The next process of this PID namespace gets this ID, if it is free.
-fn ask_for_pid(pid: Pid) {
-    let before = (pid.as_raw() - 1).to_string();
-    std::fs::write("/proc/sys/kernel/ns_last_pid", before).expect("root in this PID namespace");
 }

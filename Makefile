@@ -4,7 +4,7 @@
 export PATH := $(PATH):$(HOME)/.cargo/bin
 KILLS ?= 10000
 
-.PHONY: help setup demo test kill-storm check doc clean
+.PHONY: help setup demo test kill-storm model check doc clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
@@ -22,6 +22,10 @@ test: setup ## every test, with the TLS clients of other people
 kill-storm: ## the kill test at any size: make kill-storm KILLS=1000000
 	@scripts/setup build
 	@SHMTLS_KILLS=$(KILLS) cargo test --release --test crash -- --nocapture
+
+model: ## every schedule of the lock's model, some minutes: all kernels, and broken locks
+	@scripts/setup test
+	@models/run full
 
 check: ## formatting, clippy and rustdoc, warnings denied
 	@scripts/setup build

@@ -5,7 +5,7 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 KILLS ?= 10000
 MINUTES ?= 10
 
-.PHONY: help setup demo test kill-storm soak check doc clean
+.PHONY: help setup demo test kill-storm soak model check doc clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
@@ -27,6 +27,10 @@ kill-storm: ## the kill test at any size: make kill-storm KILLS=1000000
 soak: ## a server under kills, rotations and tools for so long: make soak MINUTES=60
 	@scripts/setup build
 	@SHMTLS_MINUTES=$(MINUTES) cargo test --release --all-features --test soak -- --nocapture
+
+model: ## every schedule of the lock's model, some minutes: all kernels, and broken locks
+	@scripts/setup test
+	@models/run full
 
 check: ## formatting, clippy and rustdoc, warnings denied
 	@scripts/setup build

@@ -3,6 +3,7 @@
 
 pub(crate) mod file;
 pub(crate) mod futex;
+pub(crate) mod hidden;
 pub(crate) mod map;
 pub(crate) mod process;
 pub(crate) mod random;

@@ -15,6 +15,10 @@ mod server;
 
 #[path = "secrets/canary.rs"]
 mod canary;
+#[path = "secrets/cores.rs"]
+mod cores;
+#[path = "secrets/crash.rs"]
+mod crash;
 #[path = "secrets/deaths.rs"]
 mod deaths;
 #[path = "secrets/segment.rs"]

@@ -7,4 +7,5 @@ pub(crate) mod hidden;
 pub(crate) mod map;
 pub(crate) mod process;
 pub(crate) mod random;
+pub(crate) mod registers;
 pub(crate) mod thread;

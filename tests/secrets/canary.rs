@@ -94,18 +94,25 @@ impl Needles {
 
     /// How many of them `bytes` have, at any place.
     pub(crate) fn found_in(&self, bytes: &[u8]) -> usize {
-        let mut found = HashSet::new();
+        let found = self.places_in(bytes).into_iter().map(|(_, piece)| piece);
+        found.collect::<HashSet<_>>().len()
+    }
+
+    /// Where in `bytes` there are some, and which.
+    pub(crate) fn places_in(&self, bytes: &[u8]) -> Vec<(usize, &[u8])> {
+        let mut places = Vec::new();
         for start in (0..bytes.len()).step_by(ZEROES.len()) {
             // With as much of the next page as a piece that begins here can reach into.
             let page = &bytes[start..bytes.len().min(start + ZEROES.len() + self.len - 1)];
-            if !ZEROES.starts_with(page.get(..ZEROES.len()).unwrap_or(page)) {
-                let is_begun = |at: &&[u8]| self.beginnings[beginning(at)];
-                found.extend(
-                    page.windows(self.len).filter(is_begun).filter_map(|at| self.pieces.get(at)),
-                );
+            if ZEROES.starts_with(page.get(..ZEROES.len()).unwrap_or(page)) {
+                continue;
+            }
+            let windows = page.windows(self.len).enumerate();
+            for (at, window) in windows.filter(|(_, at)| self.beginnings[beginning(at)]) {
+                places.extend(self.pieces.get(window).map(|piece| (start + at, piece.as_slice())));
             }
         }
-        found.len()
+        places
     }
 }
 

@@ -7,6 +7,8 @@
 mod payload;
 #[path = "common/procs.rs"]
 mod procs;
+#[path = "common/raw_keys.rs"]
+mod raw_keys;
 #[path = "common/scoreboard.rs"]
 mod scoreboard;
 #[allow(dead_code, reason = "each test crate uses its part")]
@@ -21,5 +23,9 @@ mod cores;
 mod crash;
 #[path = "secrets/deaths.rs"]
 mod deaths;
+#[path = "secrets/key_cores.rs"]
+mod key_cores;
+#[path = "secrets/play.rs"]
+mod play;
 #[path = "secrets/segment.rs"]
 mod segment;

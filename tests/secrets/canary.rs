@@ -83,8 +83,17 @@ impl Needles {
     pub(crate) fn of(secret: &[u8], len: usize) -> Self {
         let pieces: HashSet<Vec<u8>> = secret.windows(len).map(<[u8]>::to_vec).collect();
         let mut beginnings = vec![false; 1 << 16];
-        pieces.iter().for_each(|piece| beginnings[beginning(piece)] = true);
+        pieces.iter().for_each(|piece| beginnings[beginning(piece, 0)] = true);
         Self { pieces, len, beginnings }
+    }
+
+    /// These and those.
+    pub(crate) fn and(mut self, other: Self) -> Self {
+        assert_eq!(self.len, other.len);
+        self.pieces.extend(other.pieces);
+        let begins = other.beginnings.into_iter();
+        self.beginnings.iter_mut().zip(begins).for_each(|(here, there)| *here |= there);
+        self
     }
 
     /// How many different pieces there are.
@@ -107,17 +116,23 @@ impl Needles {
             if ZEROES.starts_with(page.get(..ZEROES.len()).unwrap_or(page)) {
                 continue;
             }
-            let windows = page.windows(self.len).enumerate();
-            for (at, window) in windows.filter(|(_, at)| self.beginnings[beginning(at)]) {
-                places.extend(self.pieces.get(window).map(|piece| (start + at, piece.as_slice())));
+            // No iterator: it is millions of bytes, and tests are not optimised.
+            let mut at = 0;
+            while at + self.len <= page.len() {
+                if self.beginnings[beginning(page, at)] {
+                    let piece = self.pieces.get(&page[at..at + self.len]);
+                    places.extend(piece.map(|piece| (start + at, piece.as_slice())));
+                }
+                at += 1;
             }
         }
         places
     }
 }
 
-fn beginning(bytes: &[u8]) -> usize {
-    usize::from(bytes[0]) | usize::from(bytes[1]) << 8
+#[inline(always)]
+fn beginning(bytes: &[u8], at: usize) -> usize {
+    bytes[at] as usize | (bytes[at + 1] as usize) << 8
 }
 
 /// Most of a dump is empty.

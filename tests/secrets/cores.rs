@@ -1,99 +1,16 @@
-//! In core dumps: a crash handler uploads them, and support reads them. Nobody who has had a secret
-//! may still have it when it is of no more use, nor may anybody's keys be in there ever.
+//! In core dumps: a crash handler uploads them, and support reads them. Nobody who has had a session
+//! may have it still when it is of no more use.
 
-use std::collections::HashSet;
-use std::fs;
+use std::thread::sleep;
 use std::time::Duration;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
-use shmtls::{Cache, Expiry, KeyFiles, KeyFormat, Library, NewSession, Options, Rotation};
+use shmtls::{Cache, KeySource, Library, Options};
 use zeroize::Zeroizing;
 
 use super::canary::{Canary, PIECE, segment_bytes};
-use super::crash::{Dumps, Morgue};
-use super::payload::{Named, context, id, soon, with_buckets};
+use super::payload::{context, id, payload, soon};
+use super::play::Play;
 use super::procs::{alone, fork};
-
-/// A segment with a name, and the secrets in it.
-struct Play {
-    name: Named,
-    session: Canary,
-    key: Canary,
-    morgue: Morgue,
-}
-
-impl Play {
-    fn new(what: &str) -> Self {
-        let (session, key) = (Canary::new(1000), Canary::of_key());
-        Self { name: Named::new(what), session, key, morgue: Morgue::new() }
-    }
-
-    fn create(&self) -> Cache {
-        let options = with_buckets(Options::new().processes(16), 1, 16 << 10);
-        options.create(&self.name.0).expect("a segment")
-    }
-
-    fn attach(&self) -> Cache {
-        Cache::attach(&self.name.0).expect("it is there")
-    }
-
-    fn store(&self, cache: &Cache, single_use: bool) {
-        let stored = self.session.with(|bytes| {
-            let session = NewSession::new(bytes, soon()).single_use(single_use);
-            cache.store(&context(), &id(1), &session)
-        });
-        assert!(stored.is_stored(), "{stored:?}");
-    }
-
-    fn publish(&self, cache: &Cache) {
-        cache.keys().publish(vec![self.key.key()]).expect("valid");
-    }
-
-    /// A process that makes the segment with both secrets, and ends in peace.
-    fn prepare(&self) {
-        fork(|| {
-            let cache = self.create();
-            self.store(&cache, false);
-            self.publish(&cache);
-        })
-        .join();
-    }
-
-    /// A process that does `work` and crashes.
-    fn crash<R>(&self, who: &str, work: impl FnOnce() -> R) -> Dumps {
-        let _child = fork(|| {
-            let _alive = work();
-            self.morgue.crash(who);
-        });
-        self.morgue.dumps(who)
-    }
-
-    /// In neither dump there is a piece of either secret.
-    #[track_caller]
-    fn assert_clean(&self, who: &str, dumps: &Dumps) {
-        assert_eq!(dumps.count(self.session), [0, 0], "{who}: pieces of the session");
-        assert_eq!(dumps.count(self.key), [0, 0], "{who}: pieces of the key");
-    }
-}
-
-impl Dumps {
-    /// How many pieces are in the stand-in, and how many in the kernel's dump.
-    fn count(&self, canary: Canary) -> [usize; 2] {
-        let needles = canary.needles(PIECE);
-        let mut found = HashSet::new();
-        for region in &self.stand_in {
-            let places = needles.places_in(&region.bytes);
-            if let Some((at, _)) = places.first() {
-                let place = region.start + *at as u64;
-                eprintln!("{} pieces at {place:#x} {}", places.len(), region.path);
-            }
-            found.extend(places.into_iter().map(|(_, piece)| piece));
-        }
-        let kernel = self.kernel.as_ref().map_or(0, |dump| needles.found_in(dump));
-        [found.len(), kernel]
-    }
-}
 
 /// The search finds what an ordinary program leaves: a copy that it still has. And it is not for
 /// want of looking that there is nothing of the segment.
@@ -109,9 +26,9 @@ fn a_copy_on_the_heap_is_found_in_both_dumps() {
         (cache, session, key)
     });
     for canary in [play.session, play.key] {
-        let all = canary.needles(PIECE).len();
-        let kernel = if dumps.kernel.is_some() { all } else { 0 };
-        assert_eq!(dumps.count(canary), [all, kernel]);
+        let needles = canary.needles(PIECE);
+        let kernel = if dumps.kernel.is_some() { needles.len() } else { 0 };
+        assert_eq!(dumps.count(&needles), [needles.len(), kernel]);
     }
 }
 
@@ -191,4 +108,76 @@ fn no_secret_is_in_the_core_dump_of_who_had_it() {
         let all = play.session.needles(PIECE).len();
         assert_eq!(found, if is_taken { 0 } else { all }, "{who}");
     }
+}
+
+/// Reading, as tools do.
+#[test]
+fn no_secret_is_in_the_core_dump_of_an_inspector() {
+    let _turn = alone();
+    let play = Play::new("inspector");
+    play.prepare();
+    let dumps = play.crash("inspector", || {
+        let inspector = Options::new().inspect(&play.name.0).expect("it is there");
+        let mut seen = 0;
+        assert_eq!(inspector.for_each(|entry| seen += entry.len()), 0);
+        assert_eq!(inspector.keys().map(|status| status.keys.len()), Some(1));
+        assert_eq!((seen, inspector.len()), (1000, 1));
+        inspector
+    });
+    play.assert_clean("inspector", &dumps);
+}
+
+/// A worker has its cache and its keys from before the fork, and a rotation has taken place since.
+#[test]
+fn no_secret_is_in_the_core_dump_of_a_forked_worker() {
+    let _turn = alone();
+    let play = Play::new("forked");
+    let other = Canary::of_key();
+    let _parent = fork(|| {
+        let cache = play.create();
+        play.store(&cache, true);
+        play.publish(&cache);
+        let _worker = fork(|| {
+            drop(cache.resume(&context(), &id(1), Library::Raw).expect("it is there"));
+            cache.keys().add(other.key(), 2, KeySource::Api).expect("valid");
+            assert_eq!(cache.keys().status().map(|status| status.keys.len()), Some(2));
+            play.morgue.crash("worker");
+        });
+        play.morgue.crash("parent");
+    });
+    // The worker first: it does not outlive its parent.
+    for who in ["worker", "parent"] {
+        let dumps = play.morgue.dumps(who);
+        play.assert_clean(who, &dumps);
+        assert_eq!(
+            dumps.count(&other.needles(PIECE)),
+            [0, 0],
+            "{who}: pieces of the worker's own key"
+        );
+    }
+}
+
+/// A repair reads every session of the bucket, piece by piece.
+#[test]
+fn no_secret_is_in_the_core_dump_of_who_repaired() {
+    let _turn = alone();
+    let play = Play::new("repairer");
+    play.prepare();
+    let cache = play.attach();
+    while cache.stats().repairs == 0 {
+        let victim = fork(|| {
+            loop {
+                let _ = cache.insert(&context(), &id(2), &payload(2, 0, 3000), soon());
+                let _ = cache.remove(&context(), &id(2));
+            }
+        });
+        sleep(Duration::from_millis(2));
+        victim.kill();
+        let dumps = play.crash("repairer", || {
+            assert_eq!(cache.size_of(&context(), &id(1)), Ok(1000));
+        });
+        play.assert_clean("repairer", &dumps);
+        play.morgue.clear("repairer");
+    }
+    assert_eq!(cache.stats().repair_kept, 1);
 }

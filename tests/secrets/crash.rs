@@ -34,6 +34,17 @@ impl Morgue {
         Self(TempDir::new().expect("a temporary directory"))
     }
 
+    /// A file for whatever the processes need.
+    pub(crate) fn file(&self) -> PathBuf {
+        self.0.path().join("file")
+    }
+
+    /// Forgets the dead.
+    pub(crate) fn clear(&self, who: &str) {
+        fs::remove_dir_all(self.of(who)).expect("our own directory");
+        fs::remove_file(self.note(who)).expect("our own file");
+    }
+
     fn of(&self, who: &str) -> PathBuf {
         self.0.path().join(who)
     }

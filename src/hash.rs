@@ -3,7 +3,7 @@
 
 use xxhash_rust::xxh3::{Xxh3, xxh3_64_with_seed};
 
-use crate::secret::clear_stack;
+use crate::secret::clear_traces;
 use crate::session::SessionId;
 
 /// Where an ID belongs.
@@ -24,7 +24,7 @@ pub(crate) fn locate(seed: u64, id: &SessionId, bucket_count: usize) -> Place {
 /// The check of a record: everything behind its first word.
 pub(crate) fn check(seed: u64, record: &[u8]) -> u64 {
     let check = xxh3_64_with_seed(record, seed);
-    clear_stack();
+    clear_traces();
     check
 }
 

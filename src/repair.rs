@@ -10,7 +10,7 @@ use crate::bucket::Slot;
 use crate::hash::Checker;
 use crate::layout::RECORD_HEAD_WORDS;
 use crate::order::{Order, Place};
-use crate::secret::clear_stack;
+use crate::secret::clear_traces;
 use crate::step::kill_point;
 use crate::words::{self, WORD};
 use crate::writer::Writer;
@@ -91,7 +91,7 @@ impl Writer<'_> {
         let at = usize::from(place.at);
         let record = &self.bucket.records[at..at + usize::from(place.words)];
         let check = check_of(record, self.geometry.seed);
-        clear_stack();
+        clear_traces();
         check == record[0].load(Relaxed)
     }
 }

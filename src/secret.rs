@@ -30,12 +30,13 @@ impl SecretBytes {
     }
 }
 
-/// Wipes what the functions that the caller has called left on the stack: a hash of a secret spills
-/// pieces of it there.
+/// Wipes what the functions that the caller has called left on the stack and in registers: a hash of
+/// a secret spills pieces of it there.
 #[inline(never)]
-pub(crate) fn clear_stack() {
+pub(crate) fn clear_traces() {
     let below = [0_u8; STACK_CLEARED];
     optimization_barrier(&below);
+    clear_vectors();
 }
 
 /// Deeper than any of those functions goes; where nothing is inlined they go deep.

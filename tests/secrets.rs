@@ -29,3 +29,5 @@ mod key_cores;
 mod play;
 #[path = "secrets/segment.rs"]
 mod segment;
+#[path = "secrets/texts.rs"]
+mod texts;

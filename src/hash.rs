@@ -3,6 +3,7 @@
 
 use xxhash_rust::xxh3::{Xxh3, xxh3_64_with_seed};
 
+use crate::secret::clear_traces;
 use crate::session::SessionId;
 
 /// Where an ID belongs.
@@ -22,7 +23,9 @@ pub(crate) fn locate(seed: u64, id: &SessionId, bucket_count: usize) -> Place {
 
 /// The check of a record: everything behind its first word.
 pub(crate) fn check(seed: u64, record: &[u8]) -> u64 {
-    xxh3_64_with_seed(record, seed)
+    let check = xxh3_64_with_seed(record, seed);
+    clear_traces();
+    check
 }
 
 /// [`check`] for a record that is read piece by piece, without a buffer of its size.

@@ -6,8 +6,8 @@ use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use base64::{Engine, decoded_len_estimate};
 use zeroize::Zeroizing;
 
 use crate::session::Expiry;
@@ -126,11 +126,14 @@ impl KeyFormat {
     }
 
     fn line(self, line: usize, text: &[u8]) -> Result<TicketKey, KeyError> {
-        let key = STANDARD.decode(text).map(Zeroizing::new).map_err(|_| KeyError::Format {
+        // Whole or not, what was decoded is wiped.
+        let mut key = Zeroizing::new(vec![0; decoded_len_estimate(text.len())]);
+        let len = STANDARD.decode_slice(text, &mut key).map_err(|_| KeyError::Format {
             line,
             found: format!("{} characters that are no base64", text.len()),
             expected: "one key in base64",
         })?;
+        let key = &key[..len];
         if key.len() != self.key_len() {
             let expected = match self.cipher() {
                 TicketCipher::Aes128 => "48 bytes in base64",
@@ -139,7 +142,7 @@ impl KeyFormat {
             let found = format!("{} bytes", key.len());
             return Err(KeyError::Format { line, found, expected });
         }
-        self.key(&key)
+        self.key(key)
     }
 
     /// One key of exactly `key_len` bytes.

@@ -4,13 +4,14 @@
 //! Nothing that counts or orders is believed: what is whole is found from the slots and the
 //! records' checks, and everything else is wiped. At most the record in flight is lost.
 
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use crate::bucket::Slot;
 use crate::fault::Fault;
 use crate::hash::Checker;
 use crate::layout::RECORD_HEAD_WORDS;
 use crate::order::{Order, Place};
+use crate::secret::clear_traces;
 use crate::step::kill_point;
 use crate::words::{self, WORD};
 use crate::writer::Writer;
@@ -93,16 +94,23 @@ impl Writer<'_> {
     fn is_whole(&self, place: &Place) -> bool {
         let at = usize::from(place.at);
         let record = &self.bucket.records[at..at + usize::from(place.words)];
-        let mut checker = Checker::new(self.geometry.seed);
-        for piece in record[1..].chunks(PIECE_WORDS) {
-            let mut bytes = [0; PIECE_WORDS * WORD];
-            let bytes = &mut bytes[..piece.len() * WORD];
-            words::load(bytes, piece);
-            checker.update(bytes);
-            zeroize::Zeroize::zeroize(bytes);
-        }
-        checker.finish() == record[0].load(Relaxed)
+        let check = check_of(record, self.geometry.seed);
+        clear_traces();
+        check == record[0].load(Relaxed)
     }
+}
+
+/// Leaves pieces of the record on the stack.
+#[inline(never)]
+fn check_of(record: &[AtomicU64], seed: u64) -> u64 {
+    let mut checker = Checker::new(seed);
+    for piece in record[1..].chunks(PIECE_WORDS) {
+        let mut bytes = [0; PIECE_WORDS * WORD];
+        let bytes = &mut bytes[..piece.len() * WORD];
+        words::load(bytes, piece);
+        checker.update(bytes);
+    }
+    checker.finish()
 }
 
 /// Words that are copied to the stack at a time.

@@ -4,6 +4,8 @@ use std::ops::{Deref, DerefMut};
 
 use zeroize::optimization_barrier;
 
+use crate::sys::registers::clear_vectors;
+
 /// Bytes that are wiped when dropped: those in use, not the whole capacity, which for a lookup's
 /// buffer is fifty times as much. So they must never be cut short or outgrow their capacity.
 #[derive(Clone)]
@@ -24,8 +26,21 @@ impl SecretBytes {
         self.0.fill(0);
         // Without this the compiler may leave out stores to memory that is freed next.
         optimization_barrier(self.0.as_slice());
+        clear_vectors();
     }
 }
+
+/// Wipes what the functions that the caller has called left on the stack and in registers: a hash of
+/// a secret spills pieces of it there.
+#[inline(never)]
+pub(crate) fn clear_traces() {
+    let below = [0_u8; STACK_CLEARED];
+    optimization_barrier(&below);
+    clear_vectors();
+}
+
+/// Deeper than any of those functions goes; where nothing is inlined they go deep.
+const STACK_CLEARED: usize = if cfg!(debug_assertions) { 32 << 10 } else { 1 << 10 };
 
 impl Deref for SecretBytes {
     type Target = Vec<u8>;

@@ -5,8 +5,8 @@ use std::fmt;
 use xxhash_rust::xxh3::xxh3_64;
 use zeroize::Zeroizing;
 
-use crate::secret::SecretBytes;
 use crate::session::{Expiry, now_secs};
+use crate::sys::hidden::Hidden;
 use crate::sys::random::fill_random;
 
 /// The most keys that a ring holds.
@@ -26,9 +26,9 @@ pub const MAX_KEYS: usize = 32;
 pub struct TicketKey {
     pub(crate) name: [u8; 16],
     pub(crate) cipher: TicketCipher,
-    /// The HMAC key and the AES key. On the heap: a move of the key must not copy them, for nobody
-    /// wipes the place that a value was moved from.
-    secrets: SecretBytes,
+    /// The HMAC key and the AES key. Apart from the rest: a move of the key must not copy them, for
+    /// nobody wipes the place that a value was moved from, and a core dump has the rest.
+    secrets: Hidden,
     pub(crate) not_before: Expiry,
     pub(crate) not_after: Expiry,
 }
@@ -121,9 +121,10 @@ impl TicketKey {
                 return Err(KeyError::AllZero { part });
             }
         }
-        let mut secrets = SecretBytes::with_capacity(2 * cipher.key_len());
-        secrets.extend_from_slice(hmac);
-        secrets.extend_from_slice(aes);
+        let mut secrets = Hidden::zeroed(2 * cipher.key_len());
+        let (hmac_place, aes_place) = secrets.bytes_mut().split_at_mut(cipher.key_len());
+        hmac_place.copy_from_slice(hmac);
+        aes_place.copy_from_slice(aes);
         let (not_before, not_after) = (Expiry::from_unix(0), Expiry::from_unix(u32::MAX));
         Ok(Self { name, cipher, secrets, not_before, not_after })
     }
@@ -131,7 +132,7 @@ impl TicketKey {
     /// Whether a ticket of one can be decrypted with the other, times aside.
     pub(crate) fn is_same_as(&self, other: &Self) -> bool {
         let open = |key: &Self| (key.name, key.cipher);
-        open(self) == open(other) && *self.secrets == *other.secrets
+        open(self) == open(other) && self.secrets.bytes() == other.secrets.bytes()
     }
 
     /// Whether its time has come and is not over.
@@ -141,12 +142,12 @@ impl TicketKey {
 
     /// The HMAC key in use.
     pub(crate) fn hmac_key(&self) -> &[u8] {
-        &self.secrets[..self.cipher.key_len()]
+        &self.secrets.bytes()[..self.cipher.key_len()]
     }
 
     /// The AES key in use.
     pub(crate) fn aes_key(&self) -> &[u8] {
-        &self.secrets[self.cipher.key_len()..]
+        &self.secrets.bytes()[self.cipher.key_len()..]
     }
 }
 

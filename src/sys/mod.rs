@@ -3,7 +3,9 @@
 
 pub(crate) mod file;
 pub(crate) mod futex;
+pub(crate) mod hidden;
 pub(crate) mod map;
 pub(crate) mod process;
 pub(crate) mod random;
+pub(crate) mod registers;
 pub(crate) mod thread;

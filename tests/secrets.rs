@@ -1,0 +1,33 @@
+//! Secrets leave no trace. A canary is a secret that nothing else looks like: it is stored, used and
+//! dropped, and then searched for in the segment's file, in the core dumps of everybody who had it,
+//! and in every text that a program could print.
+#![allow(unsafe_code)] // Forks and boards in what it includes, and processes that end as crashes.
+
+#[path = "common/payload.rs"]
+mod payload;
+#[path = "common/procs.rs"]
+mod procs;
+#[path = "common/raw_keys.rs"]
+mod raw_keys;
+#[path = "common/scoreboard.rs"]
+mod scoreboard;
+#[allow(dead_code, reason = "each test crate uses its part")]
+#[path = "common/server.rs"]
+mod server;
+
+#[path = "secrets/canary.rs"]
+mod canary;
+#[path = "secrets/cores.rs"]
+mod cores;
+#[path = "secrets/crash.rs"]
+mod crash;
+#[path = "secrets/deaths.rs"]
+mod deaths;
+#[path = "secrets/key_cores.rs"]
+mod key_cores;
+#[path = "secrets/play.rs"]
+mod play;
+#[path = "secrets/segment.rs"]
+mod segment;
+#[path = "secrets/texts.rs"]
+mod texts;

@@ -1,4 +1,4 @@
-//! Memory: the mapping of a segment, and one private page that fork wipes.
+//! Memory: the mapping of a segment, a private page that fork wipes, and pages for keys.
 #![allow(unsafe_code)]
 
 use std::fs::File;
@@ -44,6 +44,38 @@ impl Mapping {
     /// and then lookups do pay.
     pub(crate) fn populate(&self) {
         let _ = self.0.advise(Advice::PopulateWrite);
+    }
+}
+
+/// A private page that holds one key: out of core dumps, out of swap where RLIMIT_MEMLOCK allows,
+/// inherited over fork. A move of it copies no key. Wiped when dropped.
+#[cfg(feature = "sealing")]
+pub(crate) struct KeyPage(memmap2::MmapMut);
+
+#[cfg(feature = "sealing")]
+impl KeyPage {
+    const LEN: usize = 32;
+
+    /// A page with what `fill` writes there.
+    pub(crate) fn filled(
+        fill: impl FnOnce(&mut [u8; Self::LEN]) -> io::Result<()>,
+    ) -> io::Result<Self> {
+        let mut page = Self(MmapOptions::new().len(4096).map_anon()?);
+        page.0.advise(Advice::DontDump)?;
+        let _ = page.0.lock();
+        fill(page.0.first_chunk_mut().expect("a page is longer than a key"))?;
+        Ok(page)
+    }
+
+    pub(crate) fn bytes(&self) -> &[u8; Self::LEN] {
+        self.0.first_chunk().expect("a page is longer than a key")
+    }
+}
+
+#[cfg(feature = "sealing")]
+impl Drop for KeyPage {
+    fn drop(&mut self) {
+        zeroize::Zeroize::zeroize(&mut self.0[..Self::LEN]);
     }
 }
 

@@ -98,7 +98,7 @@ pub(super) fn plan(
     secs: u64,
 ) -> Result<Geometry, OptionsError> {
     let lifetime = Duration::from_secs(secs);
-    Geometry::plan(&Plan { size, max_session, members, lifetime, seed: 0 })
+    Geometry::plan(&Plan { size, max_session, members, lifetime, seed: 0, sealing: 0 })
 }
 
 fn constants() -> Expected {
@@ -273,7 +273,8 @@ pub(super) fn record_of(sample: &Sample) -> Vec<u64> {
         .protocol(sample.protocol);
     let id = SessionId::new(&sample.id).expect("a valid ID");
     let key = Key { context: sample.context, id };
-    let staged = record::encode(SEED, &key, &session, sample.writer, sample.created);
+    let staged = record::encode(SEED, &key, &session, sample.writer, sample.created, None);
+    let staged = staged.expect("nothing to seal");
     staged.bytes.as_chunks().0.iter().map(|word| u64::from_ne_bytes(*word)).collect()
 }
 

@@ -47,7 +47,7 @@ const SINGLE_USE: u8 = 1;
 const LIBRARY_SHIFT: u8 = 1;
 const LIBRARY_MASK: u8 = 0b11;
 /// Flag: the payload is sealed.
-const SEALED: u8 = 1 << 3;
+pub(crate) const SEALED: u8 = 1 << 3;
 
 /// A record in private memory: whole words, ready to be copied. Wiped when dropped.
 pub(crate) struct Staged {

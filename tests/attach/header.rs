@@ -164,6 +164,11 @@ fn every_constant_field_is_checked_for_sense_too() {
                 assert_eq!(field.value(&original.file), wrong, "{field:?}");
             } else if ["pid_namespace", "boot_id"].contains(&field.name.as_str()) {
                 assert_other_origin(&original, &field, wrong, right);
+            } else if field.name == "sealing" {
+                // As if the segment were sealed: who only looks needs no key.
+                let error = refused(Options::new().attach(&original.path));
+                assert!(matches!(error, AttachError::SealingKeyMissing), "{error:?}");
+                assert!(Options::new().inspect(&original.path).expect("a reader").is_sealed());
             } else {
                 let error = original.refused();
                 assert!(says_which(&error, &field.name, wrong), "{field:?} {wrong}: {error:?}");

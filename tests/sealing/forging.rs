@@ -3,7 +3,7 @@
 
 use std::collections::HashSet;
 
-use shmtls::{Cache, Context, Expiry, Library, Miss, NewSession, SessionId};
+use shmtls::{Cache, Context, Library, Miss, NewSession, SessionId};
 
 use crate::lab::{HEAD, Intruder, SEAL, key, options, sealed};
 use crate::payload::{context, id, payload, soon};
@@ -76,37 +76,44 @@ fn a_record_opens_only_where_it_was_stored() {
     let key = key();
     let cache = options(1).sealed(&key).create_memfd().expect("a sealed segment");
     let intruder = Intruder::at(&cache);
-    let other = Context::named("admin.example.org");
-    let misses = |edit: &dyn Fn(&mut Vec<u8>), context: &Context, id: &SessionId| {
-        store(&cache, &super::payload::id(1), 5);
-        store(&cache, &super::payload::id(2), 6);
-        let _ = cache.insert(&other, &super::payload::id(3), &payload(3, 7, LEN), soon());
-        let mut record = intruder.record(intruder.find(&super::payload::id(1)));
+    let (host, admin) = (context(), Context::named("admin.example.org"));
+    let as_id = |record: &mut Vec<u8>, n| record[40..72].copy_from_slice(id(n).as_bytes());
+    let edits: [(&str, &dyn Fn(&mut Vec<u8>), Context, u64); 6] = [
+        ("another ID", &|record| as_id(record, 2), host, 2),
+        (
+            "another context",
+            &|record| {
+                as_id(record, 3);
+                record[24..40].copy_from_slice(admin.as_bytes());
+            },
+            admin,
+            3,
+        ),
+        (
+            "a later expiry",
+            &|record| {
+                let expiry = u32::from_ne_bytes(*record[16..].first_chunk().expect("4 bytes"));
+                record[16..20].copy_from_slice(&(expiry + 60).to_ne_bytes());
+            },
+            host,
+            1,
+        ),
+        ("not single-use", &|record| record[11] &= !1, host, 1),
+        ("another library's", &|record| record[11] ^= 2 | 4, host, 1),
+        ("not sealed", &|record| record[11] &= !8, host, 1),
+    ];
+    for (what, edit, context, n) in edits {
+        store(&cache, &id(1), 5);
+        store(&cache, &id(2), 6);
+        assert!(cache.insert(&admin, &id(3), &payload(3, 7, LEN), soon()).is_stored());
+        let mut record = intruder.record(intruder.find(&id(1)));
         edit(&mut record);
-        intruder.forge(intruder.find(id), &record);
+        intruder.forge(intruder.find(&id(n)), &record);
         let before = cache.stats().misses_forged;
-        let (missed, hits) = (cache.get_session(context, id).unwrap_err(), cache.stats().hits);
-        assert_eq!((missed, hits), (Miss::Forged, 0));
+        assert_eq!(cache.get_session(&context, &id(n)).unwrap_err(), Miss::Forged, "{what}");
         assert_eq!(cache.stats().misses_forged, before + 1);
-        let _ = cache.clear();
-    };
-    let as_id =
-        |n: u64| move |record: &mut Vec<u8>| record[40..72].copy_from_slice(id(n).as_bytes());
-    misses(&as_id(2), &context(), &id(2));
-    let at_other_host = |record: &mut Vec<u8>| {
-        as_id(3)(record);
-        record[24..40].copy_from_slice(other.as_bytes());
-    };
-    misses(&at_other_host, &other, &id(3));
-    let for_longer = |record: &mut Vec<u8>| record[16] ^= 0x80;
-    misses(&for_longer, &context(), &id(1));
-    let reusable = |record: &mut Vec<u8>| record[11] ^= 1;
-    misses(&reusable, &context(), &id(1));
-    let of_another_library = |record: &mut Vec<u8>| record[11] ^= 2 | 4;
-    misses(&of_another_library, &context(), &id(1));
-    let plain = |record: &mut Vec<u8>| record[11] ^= 8;
-    misses(&plain, &context(), &id(1));
-
+        assert_eq!(cache.clear().removed, 3);
+    }
     // Another segment of the same key.
     store(&cache, &id(1), 5);
     let elsewhere = options(1).sealed(&key).create_memfd().expect("a sealed segment");
@@ -174,7 +181,6 @@ fn the_largest_session_of_every_bucket_size_has_room_for_its_seal() {
             assert_eq!(cache.size_of(&context(), &id(1)), Ok(len as usize));
             assert_eq!(cache.take(&context(), &id(1)).expect("there").bytes(), bytes);
         }
-        let late = Expiry::after(std::time::Duration::from_secs(60));
-        assert!(!cache.insert(&context(), &id(1), &vec![0; max as usize + 1], late).is_stored());
+        assert!(!cache.insert(&context(), &id(1), &vec![0; max as usize + 1], soon()).is_stored());
     }
 }

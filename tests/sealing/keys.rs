@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::FileExt;
 
 use shmtls::{Inserted, Options, SealingKey};
-use zeroize::{Zeroize, Zeroizing};
+use zeroize::Zeroizing;
 
 use crate::lab::{Intruder, key, options};
 use crate::payload::{context, id, payload, soon};
@@ -20,9 +20,9 @@ fn make_key() -> SealingKey {
 }
 
 /// How often the key lies in the memory that this process can write to; `None` where it may not
-/// look. What is found goes to one buffer, which is passed over and wiped.
+/// look. What is found goes to one buffer, which is passed over, and wiped at the end.
 fn copies_in_memory() -> Option<usize> {
-    const STEP: usize = 1 << 16;
+    const STEP: usize = 1 << 20;
     let memory = fs::File::open("/proc/self/mem").ok()?;
     let maps = fs::read_to_string("/proc/self/maps").ok()?;
     let mut window = Zeroizing::new(vec![0; STEP + INVERTED.len()]);
@@ -30,23 +30,36 @@ fn copies_in_memory() -> Option<usize> {
     let mut found = 0;
     for line in maps.lines().filter(|line| line.contains(" rw")) {
         let (from, to) = line.split(' ').next()?.split_once('-')?;
-        let (from, to) =
-            (usize::from_str_radix(from, 16).ok()?, usize::from_str_radix(to, 16).ok()?);
+        let address = |text| usize::from_str_radix(text, 16).ok();
+        let (from, to) = (address(from)?, address(to)?);
         for at in (from..to).step_by(STEP) {
             let len = (to - at).min(window.len());
-            if memory.read_exact_at(&mut window[..len], at as u64).is_err() {
-                continue;
+            if memory.read_exact_at(&mut window[..len], at as u64).is_ok() {
+                let starts = starts_of_key(&window[..len]).into_iter();
+                found += starts.filter(|i| *i < STEP && !own.contains(&(at + i))).count();
             }
-            let starts = window[..len].windows(INVERTED.len()).enumerate();
-            let is_key = |bytes: &[u8]| bytes.iter().zip(INVERTED).all(|(a, b)| *a == !b);
-            found += starts
-                .filter(|(i, bytes)| *i < STEP && !own.contains(&(at + i)) && is_key(bytes))
-                .count();
-            window.zeroize();
-            window.resize(STEP + INVERTED.len(), 0);
         }
     }
     Some(found)
+}
+
+fn starts_of_key(bytes: &[u8]) -> Vec<usize> {
+    let mut starts = Vec::new();
+    let mut at = 0;
+    while let Some(next) = find_byte(&bytes[at..], !INVERTED[0]) {
+        at += next;
+        let is_key = |here: &[u8]| here.iter().zip(INVERTED).all(|(a, b)| *a == !b);
+        starts.extend(bytes[at..].get(..INVERTED.len()).filter(|here| is_key(here)).map(|_| at));
+        at += 1;
+    }
+    starts
+}
+
+/// Fast in a debug build too.
+fn find_byte(bytes: &[u8], byte: u8) -> Option<usize> {
+    // SAFETY: the pointer and the length are those of one live slice.
+    let found = unsafe { libc::memchr(bytes.as_ptr().cast(), byte.into(), bytes.len()) };
+    (!found.is_null()).then(|| found as usize - bytes.as_ptr() as usize)
 }
 
 /// A key that stays behind in freed memory is in the next core dump.

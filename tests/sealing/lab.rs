@@ -63,13 +63,17 @@ impl Intruder {
         words.into_iter().find(is_there).expect("a record of this ID")
     }
 
+    /// The records whose padded ID is one of those.
+    pub(crate) fn records_of(&self, is_one: impl Fn(&[u8]) -> bool) -> Vec<Vec<u8>> {
+        let all = self.all();
+        let words = (BUCKETS_AT + RECORDS_AT..all.len() - HEAD).step_by(8);
+        let begins = |at: &usize| is_one(&all[at + 40..][..32]);
+        words.filter(begins).map(|at| record_in(&all, at)).collect()
+    }
+
     /// The record that begins there.
     pub(crate) fn record(&self, at: usize) -> Vec<u8> {
-        let all = self.all();
-        let payload = usize::from(u16::from_ne_bytes([all[at + 8], all[at + 9]]));
-        let seal = if all[at + 11] & 8 == 0 { 0 } else { SEAL };
-        let len = HEAD + (payload + seal).next_multiple_of(8);
-        all[at..(at + len).min(all.len())].to_vec()
+        record_in(&self.all(), at)
     }
 
     /// Writes a record, and the check that is right for all that its head says is part of it.
@@ -79,4 +83,12 @@ impl Intruder {
         let check = xxh3_64_with_seed(&self.record(at)[8..], seed);
         self.write(at, &check.to_ne_bytes());
     }
+}
+
+/// As long as its head says, as far as there are bytes.
+fn record_in(all: &[u8], at: usize) -> Vec<u8> {
+    let payload = usize::from(u16::from_ne_bytes([all[at + 8], all[at + 9]]));
+    let seal = if all[at + 11] & 8 == 0 { 0 } else { SEAL };
+    let len = HEAD + (payload + seal).next_multiple_of(8);
+    all[at..(at + len).min(all.len())].to_vec()
 }

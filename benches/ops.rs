@@ -93,9 +93,52 @@ fn operations(c: &mut Criterion) {
     }
 }
 
+/// What sealing costs: the same operation on a plain and on a sealed cache, one after the other.
+#[cfg(feature = "sealing")]
+fn sealing(c: &mut Criterion) {
+    const SESSIONS: u64 = 10_000;
+    let context = Context::named("bench");
+    let key = shmtls::SealingKey::random().expect("a key");
+    for size in [200, 1024, 2048, 4096] {
+        let options = Options::new().size(SESSIONS * (size as u64 + 150) * 5 / 4);
+        let plain = options.clone().create_memfd().expect("a segment");
+        let sealed = options.sealed(&key).create_memfd().expect("a sealed segment");
+        let caches = [("plain", plain), ("sealed", sealed)];
+        let (mut session, mut buf) = (vec![0x5a; size], vec![0; size]);
+        let mut group = c.benchmark_group(format!("sealing, {size} bytes"));
+        for (kind, cache) in &caches {
+            let mut n = 0_u64;
+            group.bench_function(format!("insert, {kind}"), |b| {
+                b.iter(|| {
+                    n += 1;
+                    // Another session each time: in a plain cache the same one again is no store.
+                    session[..8].copy_from_slice(&n.to_ne_bytes());
+                    cache.insert(&context, &id(mix(n) % SESSIONS), &session, expiry())
+                });
+            });
+        }
+        for (kind, cache) in &caches {
+            for n in 0..SESSIONS {
+                let _ = cache.insert(&context, &id(n), &session, expiry());
+            }
+            let mut n = 0;
+            group.bench_function(format!("get, {kind}"), |b| {
+                b.iter(|| {
+                    n += 1;
+                    cache.get(&context, &id(mix(n) % SESSIONS), &mut buf)
+                });
+            });
+        }
+        group.finish();
+    }
+}
+
+#[cfg(not(feature = "sealing"))]
+fn sealing(_: &mut Criterion) {}
+
 criterion_group! {
     name = benches;
     config = Criterion::default().warm_up_time(Duration::from_millis(500)).measurement_time(Duration::from_secs(2));
-    targets = operations
+    targets = operations, sealing
 }
 criterion_main!(benches);

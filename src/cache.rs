@@ -9,18 +9,21 @@ use std::time::Duration;
 
 use crate::access::Access;
 use crate::bucket::Found;
-use crate::hook::{Event, EventKind, HookId, Hooks, Lookup, Origin, Removal, Stored};
+use crate::hook::{Event, EventKind, HookId, Hooks, Lookup, Origin, Removal};
 use crate::keys::{KeySlot, TicketKeys};
 use crate::lookup::{self, Want};
 use crate::members::{self, ProcessInfo};
-use crate::miss::{Busy, Inserted, Miss};
-use crate::record::{self, Key};
+use crate::miss::{Busy, Miss};
+use crate::record::Key;
 use crate::robust::Patience;
+use crate::sealing::{Seal, Sealer};
 use crate::secret::SecretBytes;
 use crate::segment::Segment;
-use crate::session::{Context, Expiry, Library, NewSession, Session, SessionId, now_secs};
+use crate::session::{Context, Library, Session, SessionId, now_secs};
 use crate::stats::{Counter, Stats};
 use crate::writer::{Departures, Writer};
+
+mod store;
 
 /// A session cache that all attached processes share.
 ///
@@ -50,11 +53,17 @@ pub(crate) struct Inner {
     keys: KeySlot,
     hooks: Hooks,
     path: Option<PathBuf>,
+    sealer: Option<Sealer>,
     memory_locked: bool,
 }
 
 impl Cache {
-    pub(crate) fn new(segment: Segment, patience: Patience, memory_locked: bool) -> Self {
+    pub(crate) fn new(
+        segment: Segment,
+        sealer: Option<Sealer>,
+        patience: Patience,
+        memory_locked: bool,
+    ) -> Self {
         let access = Access::new(segment, patience);
         access.line().heartbeat(now_secs());
         let inner = Inner {
@@ -62,6 +71,7 @@ impl Cache {
             keys: KeySlot::default(),
             hooks: Hooks::new(),
             path: None,
+            sealer,
             memory_locked,
         };
         Self { inner: Arc::new(inner), origin: Origin::Api }
@@ -77,83 +87,6 @@ impl Cache {
     /// The same cache, on behalf of somebody else: its events say so.
     pub fn with_origin(&self, origin: Origin) -> Self {
         Self { inner: self.inner.clone(), origin }
-    }
-
-    /// Stores a reusable session of the caller's own format; see [`store`](Self::store).
-    pub fn insert(
-        &self,
-        context: &Context,
-        id: &SessionId,
-        bytes: &[u8],
-        expiry: Expiry,
-    ) -> Inserted {
-        self.store(context, id, &NewSession::new(bytes, expiry))
-    }
-
-    /// Stores a session. One of the same key is replaced; the very same session again is left as
-    /// it is. Where there is no room, expired sessions go first, then those not used for longest.
-    ///
-    /// An expiry further away than the segment's lifetime is cut to it.
-    pub fn store(&self, context: &Context, id: &SessionId, session: &NewSession<'_>) -> Inserted {
-        let (now, max) = (now_secs(), self.max_session());
-        if session.bytes.len() > max {
-            let line = self.inner.access.line();
-            line.count(Counter::RefusedTooLarge);
-            line.raise(Counter::LargestRefused, session.bytes.len() as u64);
-            return Inserted::TooLarge { len: session.bytes.len(), max };
-        }
-        if session.expiry.passed_at(now) {
-            self.inner.access.line().count(Counter::RefusedExpired);
-            return Inserted::Expired;
-        }
-        let latest =
-            Expiry::from_unix(now.saturating_add(self.inner.access.geometry().lifetime_secs));
-        let session = NewSession { expiry: session.expiry.min(latest), ..*session };
-        self.store_checked(&Key { context: *context, id: *id }, &session, now)
-    }
-
-    fn store_checked(&self, key: &Key, session: &NewSession<'_>, now: u32) -> Inserted {
-        let access = &self.inner.access;
-        let line = access.line();
-        line.heartbeat(now);
-        let place = access.locate(&key.id);
-        let staged = record::encode(access.geometry().seed, key, session, line.writer(), now);
-        let mut departures = self.departures();
-        let stored = access.with_bucket(place.bucket, |bucket| {
-            let found = match bucket.find(place.tag, key) {
-                Found::Entry(entry) => Some(entry),
-                Found::OtherContext | Found::Absent => None,
-            };
-            if found
-                .is_some_and(|e| record::is_same_session(bucket.records, e.at, &e.head, &staged))
-            {
-                return None;
-            }
-            let writer = Writer::begin(bucket, access.geometry());
-            if let Some(entry) = found {
-                writer.remove(&entry, Removal::Replaced, &mut departures);
-            }
-            writer.insert(&staged, place.tag, now, &mut departures);
-            writer.finish();
-            Some(found.is_some())
-        });
-        let (outcome, counter) = match stored {
-            Err(Busy) => (Inserted::Busy, Counter::RefusedBusy),
-            Ok(None) => (Inserted::Unchanged, Counter::StoredUnchanged),
-            Ok(Some(true)) => (Inserted::Replaced, Counter::StoredReplaced),
-            Ok(Some(false)) if departures.evicted > 0 => {
-                (Inserted::Evicted(departures.evicted as u16), Counter::StoredNew)
-            }
-            Ok(Some(false)) => (Inserted::New, Counter::StoredNew),
-        };
-        line.count(counter);
-        self.settle(departures);
-        match stored {
-            Ok(Some(true)) => self.tell(key, EventKind::New(Stored::Replaced)),
-            Ok(Some(false)) => self.tell(key, EventKind::New(Stored::Stored)),
-            Ok(None) | Err(Busy) => {}
-        }
-        outcome
     }
 
     /// Copies a session into `buf` and returns its length in bytes. A session that is longer than
@@ -325,6 +258,16 @@ impl Cache {
         self.inner.memory_locked
     }
 
+    /// Whether sessions are sealed, as [`Options::sealed`](crate::Options::sealed) asked.
+    pub fn is_sealed(&self) -> bool {
+        self.inner.sealer.is_some()
+    }
+
+    /// What seals and opens the entries of a bucket.
+    pub(crate) fn seal_of(&self, bucket: usize) -> Option<Seal<'_>> {
+        self.inner.sealer.as_ref().map(|sealer| sealer.of_bucket(bucket))
+    }
+
     pub(crate) fn look_up(
         &self,
         context: &Context,
@@ -342,8 +285,10 @@ impl Cache {
             want.apply(bucket, geometry, (place, &key), now, (&mut record, &mut departures))
         });
         let copied = copied.unwrap_or(Err(Miss::Busy));
-        let session =
-            copied.and_then(|copied| copied.into_session(record, geometry, line.writer()));
+        let session = copied.and_then(|copied| {
+            let seal = self.seal_of(place.bucket);
+            copied.into_session(record, &key, (geometry.seed, seal), line.writer())
+        });
         match &session {
             Ok(session) => {
                 line.count(Counter::Hits);

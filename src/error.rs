@@ -266,6 +266,15 @@ pub enum AttachError {
         /// The value asked for.
         wanted: u64,
     },
+    /// The segment's sessions are sealed, and the options have no key.
+    #[error("the segment is sealed, and no key was given")]
+    SealingKeyMissing,
+    /// The segment's sessions are sealed with another key.
+    #[error("the segment is sealed with another key")]
+    SealingKeyWrong,
+    /// The options have a key, but the segment's sessions are not sealed.
+    #[error("the segment is not sealed, but a key was given")]
+    SealingKeyUnused,
     /// A system call failed.
     #[error("cannot {action} {}", target.display())]
     Io {
@@ -314,6 +323,13 @@ impl AttachError {
             }
             Self::Differs { .. } => {
                 "the segment's creator decides; drop the option, or remove the segment first"
+            }
+            Self::SealingKeyMissing | Self::SealingKeyWrong => {
+                "give the creator's key with `Options::sealed` (feature `sealing`): inherit it \
+                 over fork, or be handed it through a pipe or a file of mode 0600"
+            }
+            Self::SealingKeyUnused => {
+                "drop the key if this is the right segment; it was created without one"
             }
             Self::Io { .. } => "check the file and its permissions",
         }

@@ -10,7 +10,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use crate::error::{AttachError, OptionsError};
 use crate::layout::{
     BucketHeader, FINGERPRINT, HEADER_FIELDS_BYTES, Header, LAYOUT_VERSION, MAGIC, MemberLine,
-    PAGE, RECORD_HEAD_WORDS, STATE_READY,
+    PAGE, RECORD_HEAD_WORDS, SEAL_SALT, SEAL_TAG, STATE_READY,
 };
 use crate::words::{WORD, words_for};
 
@@ -47,6 +47,8 @@ pub(crate) struct Plan {
     pub(crate) members: u32,
     pub(crate) lifetime: Duration,
     pub(crate) seed: u64,
+    /// The check of the key that seals the sessions; 0 without one.
+    pub(crate) sealing: u32,
 }
 
 /// The checked numbers of one segment.
@@ -63,6 +65,7 @@ pub(crate) struct Geometry {
     pub(crate) lifetime_secs: u32,
     pub(crate) use_tick_secs: u32,
     pub(crate) seed: u64,
+    pub(crate) sealing: u32,
 }
 
 impl Geometry {
@@ -109,12 +112,13 @@ impl Geometry {
             lifetime_secs: lifetime as u32,
             use_tick_secs: use_tick_secs(lifetime as u32),
             seed: plan.seed,
+            sealing: plan.sealing,
         })
     }
 
     /// The geometry that a header describes, if a creator of this layout can have written it.
     ///
-    /// Everything but the free choices (total length, members, session limit, lifetime, seed) is
+    /// Everything but the free choices (total length, members, session limit, lifetime, seed, sealing) is
     /// computed anew and compared, so no field can point outside the file.
     pub(crate) fn parse(header: &HeaderBytes, file_len: u64) -> Result<Self, AttachError> {
         header.check_identity()?;
@@ -129,6 +133,7 @@ impl Geometry {
             members: found.member_count,
             lifetime: Duration::from_secs(found.lifetime_secs.into()),
             seed: found.seed,
+            sealing: found.sealing,
         };
         let expected = Self::plan(&plan).map_err(bad_choice)?;
         for (field, found, expected) in found
@@ -239,6 +244,7 @@ impl HeaderBytes {
             lifetime_secs: self.u32(offset_of!(Header, lifetime_secs)),
             use_tick_secs: self.u32(offset_of!(Header, use_tick_secs)),
             seed: self.u64(offset_of!(Header, seed)),
+            sealing: self.u32(offset_of!(Header, sealing)),
         }
     }
 
@@ -261,8 +267,7 @@ impl HeaderBytes {
 }
 
 /// Parts of the header that no process of this layout ever writes.
-const RESERVED: [(&str, Range<usize>); 4] = [
-    ("reserved_pid", offset_of!(Header, reserved_pid)..offset_of!(Header, pid_namespace)),
+const RESERVED: [(&str, Range<usize>); 3] = [
     ("reserved_check", offset_of!(Header, reserved_check)..offset_of!(Header, members_lock)),
     ("reserved_members", offset_of!(Header, reserved_members)..offset_of!(Header, retired)),
     ("reserved", offset_of!(Header, reserved)..offset_of!(Header, keys)),
@@ -295,8 +300,9 @@ fn bucket_bytes_for(max_session: u32) -> u32 {
     bytes
 }
 
+/// With room for a seal, whether there is one or not: it does not change where anything lies.
 fn max_record_bytes(max_session: u32) -> usize {
-    (RECORD_HEAD_WORDS + words_for(max_session as usize)) * WORD
+    (RECORD_HEAD_WORDS + words_for(SEAL_SALT + max_session as usize + SEAL_TAG)) * WORD
 }
 
 fn slots_for(bucket_bytes: u32) -> u32 {

@@ -52,6 +52,11 @@ impl Inspector {
         self.len() == 0
     }
 
+    /// Whether sessions are sealed: then only those who have the key can read them.
+    pub fn is_sealed(&self) -> bool {
+        self.segment.geometry().sealing != 0
+    }
+
     /// Calls `f` for every session, a consistent copy of one bucket at a time; never with its
     /// bytes. Returns the number of buckets that could not be copied: somebody is in them, or died
     /// in them.
@@ -60,7 +65,7 @@ impl Inspector {
         let unread = self.buckets().filter(|&index| {
             let copied = snapshot::copy(self.segment.bucket(index), &image);
             if copied {
-                snapshot::for_each_entry(&image, self.segment.geometry(), |entry, _| f(entry));
+                snapshot::for_each_record(&image, self.segment.geometry(), |entry, _| f(entry));
             }
             !copied
         });

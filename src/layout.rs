@@ -72,7 +72,8 @@ shared! {
         80 seed: AtomicU64,
         88 created_unix_secs: AtomicU64,
         96 creator_pid: AtomicU32,
-        100 reserved_pid: AtomicU32,
+        /// 0: sessions lie there as they are; else the check of the key that seals them.
+        100 sealing: AtomicU32,
         /// Inode of the PID namespace that the TIDs in the lock words belong to.
         104 pid_namespace: AtomicU64,
         /// The kernel's boot ID; a segment never outlives a boot.
@@ -164,13 +165,16 @@ shared! {
 /// `shmtls`, then CR and SUB: no text file begins like this (as in PNG's magic).
 pub(crate) const MAGIC: u64 = u64::from_ne_bytes(*b"shmtls\r\x1a");
 /// Raised by every change of this file that moves a byte or gives one a new meaning.
-pub(crate) const LAYOUT_VERSION: u32 = 1;
+pub(crate) const LAYOUT_VERSION: u32 = 2;
 /// `Header::state` of a segment that is whole. Any other value is not.
 pub(crate) const STATE_READY: u32 = 0x5245_4459;
 /// Counters of one process.
 pub(crate) const COUNTERS: usize = 56;
 /// Words of a record before its payload: check, shape, times, context (2), ID (4).
 pub(crate) const RECORD_HEAD_WORDS: usize = 9;
+/// Bytes of a sealed payload before and behind the session.
+pub(crate) const SEAL_SALT: usize = 16;
+pub(crate) const SEAL_TAG: usize = 16;
 /// Words of one copy of the ticket keys: 16 of head and 16 for each of 32 keys.
 pub(crate) const KEY_COPY_WORDS: usize = 528;
 /// Bytes of a header before its ring of keys: all that is read to attach.

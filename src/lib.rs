@@ -52,7 +52,8 @@
 //!
 //! Sessions are wiped from the segment whenever they leave it, and from private memory when a
 //! [`Session`] is dropped. They are in no log, error, `Debug` text or core dump. Processes that may
-//! write to the segment trust each other.
+//! write to the segment trust each other. With the feature `sealing` sessions are encrypted in the
+//! segment, under a key that is not in it: `Options::sealed`.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![cfg_attr(
     not(all(feature = "openssl", feature = "rustls")),
@@ -76,6 +77,11 @@ mod stats;
 mod members;
 mod miss;
 mod hook;
+#[cfg(feature = "sealing")]
+mod sealing;
+#[cfg(not(feature = "sealing"))]
+#[path = "sealing/none.rs"]
+mod sealing;
 mod record;
 mod bucket;
 mod order;
@@ -111,6 +117,9 @@ pub use members::ProcessInfo;
 pub use miss::{Busy, Inserted, Miss, Purged};
 pub use options::Options;
 pub use rotation::{Rotation, Rotator};
+#[cfg(feature = "sealing")]
+#[cfg_attr(docsrs, doc(cfg(feature = "sealing")))]
+pub use sealing::SealingKey;
 pub use session::{Context, Expiry, InvalidSessionId, Library, NewSession, Session, SessionId};
 pub use snapshot::EntryInfo;
 pub use stats::Stats;

@@ -5,7 +5,8 @@ use crate::geometry::Geometry;
 use crate::hash::Place;
 use crate::hook::Removal;
 use crate::miss::Miss;
-use crate::record::{self, Head, Key, PAYLOAD_AT};
+use crate::record::{self, Head, Key};
+use crate::sealing::Seal;
 use crate::secret::SecretBytes;
 use crate::segment::BucketRef;
 use crate::session::{Library, Session};
@@ -96,19 +97,22 @@ impl Want {
 }
 
 impl Copied {
-    /// The session in `record`, unless the record is not as its writer made it.
+    /// The session in `record`, opened if it is sealed, unless the record is not as its writer made
+    /// it.
     pub(crate) fn into_session(
         self,
-        record: SecretBytes,
-        geometry: &Geometry,
+        mut record: SecretBytes,
+        key: &Key,
+        (seed, seal): (u64, Option<Seal<'_>>),
         reader: u16,
     ) -> Result<Session, Miss> {
-        if !record::is_whole(geometry.seed, &record) {
+        if !record::is_whole(seed, &record) {
             return Err(Miss::Damaged);
         }
+        let payload_at = record::open(&mut record, &self.head, key, seal).ok_or(Miss::Forged)?;
         Ok(Session {
             record,
-            payload_at: PAYLOAD_AT,
+            payload_at,
             payload_len: self.head.payload_len,
             expiry: self.head.expiry,
             created_secs: self.head.created_secs,
@@ -129,6 +133,7 @@ pub(crate) fn counter_of(miss: Miss) -> Option<Counter> {
         Miss::OtherLibrary => Counter::MissesLibrary,
         Miss::Busy => Counter::MissesBusy,
         Miss::Damaged => Counter::MissesDamaged,
+        Miss::Forged => Counter::MissesForged,
         Miss::Undecodable => Counter::MissesUndecodable,
         Miss::InvalidId => Counter::MissesInvalidId,
         Miss::ShortBuffer { .. } => return None,

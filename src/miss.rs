@@ -23,6 +23,10 @@ pub enum Miss {
     /// The bytes fail their check; they were wiped.
     #[error("the session is damaged")]
     Damaged,
+    /// The segment is sealed, and these bytes were not sealed for this entry by anybody who has the
+    /// key. They stay until they expire or are replaced.
+    #[error("the session is forged")]
+    Forged,
     /// The TLS library cannot decode the bytes. Reported by adapters.
     #[error("the session cannot be decoded")]
     Undecodable,
@@ -46,7 +50,8 @@ pub enum Inserted {
     New,
     /// It is there, in place of an earlier one.
     Replaced,
-    /// It was there already, byte for byte, until the same expiry.
+    /// It was there already, byte for byte, until the same expiry. A sealed segment cannot tell, and
+    /// says `Replaced`.
     Unchanged,
     /// It is there; so many live sessions had to go for it.
     Evicted(u16),
@@ -61,6 +66,8 @@ pub enum Inserted {
     Expired,
     /// The bucket could not be had before the deadline; the session was dropped.
     Busy,
+    /// The kernel had no random bytes to seal it with; the session was dropped.
+    Unsealed,
 }
 
 impl Inserted {

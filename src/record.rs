@@ -6,7 +6,7 @@
 //! word 2  times     expiry (32 bits), creation (32), in seconds since 1970
 //! words 3-4         context
 //! words 5-8         session ID, zero-padded
-//! words 9-          payload
+//! words 9-          payload: the session, or in a sealed segment salt, sealed session, tag
 //! ```
 //!
 //! A record is complete before it is published and is not changed afterwards.
@@ -15,7 +15,8 @@ use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
 use crate::hash;
-use crate::layout::RECORD_HEAD_WORDS;
+use crate::layout::{RECORD_HEAD_WORDS, SEAL_SALT, SEAL_TAG};
+use crate::sealing::Seal;
 use crate::secret::SecretBytes;
 use crate::session::{Context, Expiry, Library, NewSession, SessionId};
 use crate::words::{self, WORD, words_for};
@@ -30,6 +31,7 @@ pub(crate) struct Key {
 /// Words 1 and 2 of a record, taken apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Head {
+    /// Bytes of the session, sealed or not.
     pub(crate) payload_len: usize,
     id_len: u8,
     flags: u8,
@@ -44,6 +46,8 @@ const SINGLE_USE: u8 = 1;
 /// Flags: whose bytes the payload is, in two bits.
 const LIBRARY_SHIFT: u8 = 1;
 const LIBRARY_MASK: u8 = 0b11;
+/// Flag: the payload is sealed.
+pub(crate) const SEALED: u8 = 1 << 3;
 
 /// A record in private memory: whole words, ready to be copied. Wiped when dropped.
 pub(crate) struct Staged {
@@ -51,19 +55,21 @@ pub(crate) struct Staged {
     pub(crate) bytes: SecretBytes,
 }
 
-/// The record of `session`.
+/// The record of `session`, sealed if there is a seal. `None`: it cannot be sealed now.
 pub(crate) fn encode(
     seed: u64,
     key: &Key,
     session: &NewSession<'_>,
     writer: u16,
     now_secs: u32,
-) -> Staged {
+    seal: Option<Seal<'_>>,
+) -> Option<Staged> {
     let head = Head {
         payload_len: session.bytes.len(),
         id_len: key.id.as_bytes().len() as u8,
         flags: (u8::from(session.single_use) * SINGLE_USE)
-            | (library_bits(session.library) << LIBRARY_SHIFT),
+            | (library_bits(session.library) << LIBRARY_SHIFT)
+            | (u8::from(seal.is_some()) * SEALED),
         writer,
         protocol: session.protocol,
         expiry: session.expiry,
@@ -72,15 +78,38 @@ pub(crate) fn encode(
     let len = head.words() * WORD;
     let mut record = SecretBytes::with_capacity(len);
     record.extend_from_slice(&[0; WORD]);
-    record.extend_from_slice(&head.shape().to_ne_bytes());
-    record.extend_from_slice(&head.times().to_ne_bytes());
-    record.extend_from_slice(key.context.as_bytes());
-    record.extend_from_slice(key.id.padded());
+    record.extend_from_slice(&head.and_key(key));
+    record.resize(head.session_at(), 0);
     record.extend_from_slice(session.bytes);
     record.resize(len, 0);
+    if let Some(seal) = seal {
+        seal.close(&head.and_key(key), &mut record[PAYLOAD_AT..][..head.stored_len()])?;
+    }
     let check = hash::check(seed, &record[WORD..]);
     record[..WORD].copy_from_slice(&check.to_ne_bytes());
-    Staged { head, bytes: record }
+    Some(Staged { head, bytes: record })
+}
+
+/// Opens the private copy of a whole record, if it is sealed; returns where the session begins.
+///
+/// Head and key are what the caller found the record by, and will believe: they are checked here,
+/// not those in the copy. `None`: nobody who has the key has made this record for them.
+pub(crate) fn open(
+    record: &mut [u8],
+    head: &Head,
+    key: &Key,
+    seal: Option<Seal<'_>>,
+) -> Option<usize> {
+    match (seal, head.flags & SEALED != 0) {
+        (None, false) => {}
+        (Some(seal), true) => {
+            let (sealed, padding) = record[PAYLOAD_AT..].split_at_mut(head.stored_len());
+            let is_padding = padding.iter().all(|byte| *byte == 0);
+            is_padding.then(|| seal.open(&head.and_key(key), sealed))??;
+        }
+        (None, true) | (Some(_), false) => return None,
+    }
+    Some(head.session_at())
 }
 
 /// Whether a private copy of a record is as its writer made it.
@@ -110,7 +139,29 @@ impl Head {
 
     /// Words of the whole record.
     pub(crate) fn words(&self) -> usize {
-        RECORD_HEAD_WORDS + words_for(self.payload_len)
+        RECORD_HEAD_WORDS + words_for(self.stored_len())
+    }
+
+    /// Bytes of the payload, with what seals it.
+    fn stored_len(&self) -> usize {
+        let seal = if self.flags & SEALED == 0 { 0 } else { SEAL_SALT + SEAL_TAG };
+        self.payload_len + seal
+    }
+
+    /// Where the session begins in a private copy of the record.
+    fn session_at(&self) -> usize {
+        PAYLOAD_AT + if self.flags & SEALED == 0 { 0 } else { SEAL_SALT }
+    }
+
+    /// Words 1 to 8 of the record: all of its head but the check.
+    fn and_key(&self, key: &Key) -> [u8; PAYLOAD_AT - WORD] {
+        let mut bytes = [0; PAYLOAD_AT - WORD];
+        let at = |word| (word - 1) * WORD;
+        bytes[..at(2)].copy_from_slice(&self.shape().to_ne_bytes());
+        bytes[at(2)..at(CONTEXT_AT)].copy_from_slice(&self.times().to_ne_bytes());
+        bytes[at(CONTEXT_AT)..at(ID_AT)].copy_from_slice(key.context.as_bytes());
+        bytes[at(ID_AT)..].copy_from_slice(key.id.padded());
+        bytes
     }
 
     pub(crate) fn is_single_use(&self) -> bool {

@@ -67,6 +67,7 @@ impl Segment {
         header.seed.store(geometry.seed, Relaxed);
         header.created_unix_secs.store(now_secs().into(), Relaxed);
         header.creator_pid.store(std::process::id(), Relaxed);
+        header.sealing.store(geometry.sealing, Relaxed);
         header.pid_namespace.store(pid_namespace, Relaxed);
         for (word, value) in header.boot_id.iter().zip(boot_id) {
             word.store(value, Relaxed);

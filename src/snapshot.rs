@@ -9,7 +9,8 @@ use crossbeam_utils::Backoff;
 
 use crate::bucket::Entry;
 use crate::geometry::Geometry;
-use crate::record::{self, Key, PAYLOAD_AT};
+use crate::record::{self, Key};
+use crate::sealing::Seal;
 use crate::secret::SecretBytes;
 use crate::segment::{BucketImage, BucketRef};
 use crate::session::{Context, Expiry, Library, SessionId};
@@ -41,26 +42,21 @@ pub(crate) fn copy_words(from: BucketRef<'_>, to: BucketRef<'_>) {
     }
 }
 
-/// Calls `f` for every whole record of an image, with the session's bytes. Returns how many
-/// records failed their check.
-pub(crate) fn for_each_entry(
+/// Calls `f` for every whole record of an image, with a private copy of it.
+pub(crate) fn for_each_record(
     image: &BucketImage,
     geometry: &Geometry,
-    mut f: impl FnMut(&EntryInfo, &[u8]),
-) -> usize {
+    mut f: impl FnMut(&EntryInfo, &mut [u8]),
+) {
     let bucket = image.bucket();
     let mut bytes = SecretBytes::with_capacity(geometry.max_record_bytes());
-    let mut damaged = 0;
     for entry in bucket.entries() {
         bytes.clear();
         bucket.copy_out(&entry, &mut bytes);
         if record::is_whole(geometry.seed, &bytes) {
-            f(&EntryInfo::of(bucket, &entry), &bytes[PAYLOAD_AT..][..entry.head.payload_len]);
-        } else {
-            damaged += 1;
+            f(&EntryInfo::of(bucket, &entry), &mut bytes);
         }
     }
-    damaged
 }
 
 /// What is known of a stored session without its bytes.
@@ -83,6 +79,16 @@ pub struct EntryInfo {
 impl EntryInfo {
     pub(crate) fn of(bucket: BucketRef<'_>, entry: &Entry) -> Self {
         Self { key: record::load_key(bucket.records, entry.at, &entry.head), head: entry.head }
+    }
+
+    /// The session in a private copy of the record, opened if it is sealed.
+    pub(crate) fn open<'a>(
+        &self,
+        record: &'a mut [u8],
+        seal: Option<Seal<'_>>,
+    ) -> Option<&'a [u8]> {
+        let at = record::open(record, &self.head, &self.key, seal)?;
+        Some(&record[at..][..self.head.payload_len])
     }
 
     /// The context it was stored under.

@@ -119,6 +119,10 @@ counters! {
     TicketsOtherContext = tickets_other_context,
     /// Ticket keys that left the ring while their tickets may have been alive.
     KeysDropped = keys_dropped,
+    /// Lookups that found bytes which no holder of the sealing key made for this entry.
+    MissesForged = misses_forged,
+    /// Sessions dropped because the kernel had no random bytes to seal them with.
+    RefusedUnsealed = refused_unsealed,
 }
 
 impl Stats {
@@ -133,6 +137,7 @@ impl Stats {
             self.misses_damaged,
             self.misses_undecodable,
             self.misses_invalid_id,
+            self.misses_forged,
         ])
     }
 

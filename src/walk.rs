@@ -35,7 +35,11 @@ impl Cache {
                     .with_bucket(index, |bucket| snapshot::copy_words(bucket, image.bucket()))
                     .is_ok();
             if copied {
-                snapshot::for_each_entry(&image, access.geometry(), &mut f);
+                snapshot::for_each_record(&image, access.geometry(), |entry, record| {
+                    if let Some(bytes) = entry.open(record, self.seal_of(index)) {
+                        f(entry, bytes);
+                    }
+                });
             }
             !copied
         });

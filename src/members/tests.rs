@@ -10,7 +10,7 @@ use crate::step::countdown::die_after;
 fn segment() -> Segment {
     let lifetime = Duration::from_secs(60);
     let size = Size::Bytes(1 << 20);
-    let plan = Plan { size, max_session: 1024, members: 3, lifetime, seed: 1 };
+    let plan = Plan { size, max_session: 1024, members: 3, lifetime, seed: 1, sealing: 0 };
     backing::create_memfd(&plan).expect("a memfd")
 }
 

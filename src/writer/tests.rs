@@ -23,7 +23,7 @@ impl Lab {
     fn new() -> Self {
         let lifetime = Duration::from_secs(3600);
         let size = Size::Bytes(1 << 20);
-        let plan = Plan { size, max_session: 10 << 10, members: 1, lifetime, seed: 42 };
+        let plan = Plan { size, max_session: 10 << 10, members: 1, lifetime, seed: 42, sealing: 0 };
         let geometry = Geometry::plan(&plan).expect("a valid plan");
         let image = BucketImage::new(&geometry);
         Self { geometry, image }
@@ -36,7 +36,7 @@ impl Lab {
     fn stage(&self, n: u8, len: usize, expiry: u32) -> Staged {
         let session = payload(n, len);
         let session = NewSession::new(&session, Expiry::from_unix(expiry));
-        record::encode(self.geometry.seed, &key(n), &session, 1, NOW)
+        record::encode(self.geometry.seed, &key(n), &session, 1, NOW, None).expect("unsealed")
     }
 
     /// Stores session `n`, replacing one of its key, as the cache does.

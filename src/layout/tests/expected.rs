@@ -98,7 +98,7 @@ pub(super) fn plan(
     secs: u64,
 ) -> Result<Geometry, OptionsError> {
     let lifetime = Duration::from_secs(secs);
-    Geometry::plan(&Plan { size, max_session, members, lifetime, seed: 0 })
+    Geometry::plan(&Plan { size, max_session, members, lifetime, seed: 0, sealing: 0 })
 }
 
 fn constants() -> Expected {
@@ -125,6 +125,8 @@ fn constants() -> Expected {
         ("KEY_COPY_WORDS", KEY_COPY_WORDS.to_string()),
         ("MAX_KEYS", MAX_KEYS.to_string()),
         ("RECORD_HEAD_WORDS", RECORD_HEAD_WORDS.to_string()),
+        ("SEAL_SALT", SEAL_SALT.to_string()),
+        ("SEAL_TAG", SEAL_TAG.to_string()),
         ("WAITERS", format!("{WAITERS:#x}")),
         ("OWNER_DIED", format!("{OWNER_DIED:#x}")),
         ("TID_MASK", format!("{TID_MASK:#x}")),
@@ -273,7 +275,8 @@ pub(super) fn record_of(sample: &Sample) -> Vec<u64> {
         .protocol(sample.protocol);
     let id = SessionId::new(&sample.id).expect("a valid ID");
     let key = Key { context: sample.context, id };
-    let staged = record::encode(SEED, &key, &session, sample.writer, sample.created);
+    let staged = record::encode(SEED, &key, &session, sample.writer, sample.created, None);
+    let staged = staged.expect("nothing to seal");
     staged.bytes.as_chunks().0.iter().map(|word| u64::from_ne_bytes(*word)).collect()
 }
 
@@ -291,13 +294,16 @@ fn record_words() -> Expected {
         word * 64 + (a ^ b).trailing_zeros()
     };
     let longer = vec![0; 9];
+    let single_use = first_bit(Sample { single_use: true, ..base.clone() });
+    let sealed = single_use + record::SEALED.trailing_zeros();
     let parts = [
         ("check", 0),
         ("payload length", first_bit(Sample { payload: longer, ..base.clone() })),
         ("ID length", first_bit(Sample { id: vec![0; 9], ..base.clone() })),
-        ("single use", first_bit(Sample { single_use: true, ..base.clone() })),
+        ("single use", single_use),
         ("library", first_bit(Sample { library: Library::OpenSsl, ..base.clone() })),
-        ("zero", 1 + first_bit(Sample { library: Library::Rustls, ..base.clone() })),
+        ("sealed", sealed),
+        ("zero", 1 + sealed),
         ("writer", first_bit(Sample { writer: 1, ..base.clone() })),
         ("protocol", first_bit(Sample { protocol: 1, ..base.clone() })),
         ("expiry", first_bit(Sample { expiry: 1, ..base.clone() })),

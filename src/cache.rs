@@ -343,7 +343,7 @@ impl Cache {
         });
         let copied = copied.unwrap_or(Err(Miss::Busy));
         let session =
-            copied.and_then(|copied| copied.into_session(record, geometry, line.writer()));
+            copied.and_then(|copied| copied.into_session(record, geometry, &key, line.writer()));
         match &session {
             Ok(session) => {
                 line.count(Counter::Hits);

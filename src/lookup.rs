@@ -96,14 +96,16 @@ impl Want {
 }
 
 impl Copied {
-    /// The session in `record`, unless the record is not as its writer made it.
+    /// The session in `record`, unless the record is not as its writer made it, or not the one
+    /// that was found.
     pub(crate) fn into_session(
         self,
         record: SecretBytes,
         geometry: &Geometry,
+        key: &Key,
         reader: u16,
     ) -> Result<Session, Miss> {
-        if !record::is_whole(geometry.seed, &record) {
+        if !record::is_whole(geometry.seed, &record) || !record::is_of(&record, &self.head, key) {
             return Err(Miss::Damaged);
         }
         Ok(Session {

@@ -3,8 +3,9 @@
 # A shell that was open while rustup ran does not know cargo yet.
 export PATH := $(PATH):$(HOME)/.cargo/bin
 KILLS ?= 10000
+SECONDS ?= 60
 
-.PHONY: help setup demo test kill-storm check doc clean
+.PHONY: help setup demo test kill-storm fuzz check doc clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
@@ -22,6 +23,10 @@ test: setup ## every test, with the TLS clients of other people
 kill-storm: ## the kill test at any size: make kill-storm KILLS=1000000
 	@scripts/setup build
 	@SHMTLS_KILLS=$(KILLS) cargo test --release --test crash -- --nocapture
+
+fuzz: ## hostile segments, on every core: make fuzz SECONDS=3600
+	@scripts/setup fuzz
+	@scripts/fuzz $(SECONDS)
 
 check: ## formatting, clippy and rustdoc, warnings denied
 	@scripts/setup build

@@ -101,9 +101,9 @@ impl Victim {
     }
 
     /// One execution.
-    pub(crate) fn execute(&mut self, input: &[u8]) {
+    pub(crate) fn execute(&mut self, bytes: &[u8]) {
         self.window.restore(&self.pristine);
-        let mut input = Input(input);
+        let mut input = Input(bytes);
         let mut attached = None;
         for _ in 0..STEPS_MAX {
             let Some(what) = input.byte() else { break };
@@ -116,7 +116,10 @@ impl Victim {
             }
         }
         drop(attached);
-        self.recover();
+        // That costs more than all else. Which inputs go through it must not change.
+        if xxh3_64(bytes).is_multiple_of(8) {
+            self.recover();
+        }
     }
 
     /// Who is left alone with the segment has a cache that works.

@@ -136,3 +136,6 @@ pub(crate) fn counter_of(miss: Miss) -> Option<Counter> {
         Miss::ShortBuffer { .. } => return None,
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -22,8 +22,9 @@ fn a_complete_machine_is_left_alone() {
 
 #[test]
 fn only_what_is_missing_is_installed() {
-    let machine =
-        Machine::new(&[&BUILD_TOOLS[..], &["c++", "openssl", "python3", "nginx", "haproxy"]].concat());
+    let machine = Machine::new(
+        &[&BUILD_TOOLS[..], &["c++", "openssl", "python3", "nginx", "haproxy"]].concat(),
+    );
     assert!(machine.setup("build").0);
     assert_eq!(machine.apt_calls(), [""; 0]);
 

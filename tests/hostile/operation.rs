@@ -1,12 +1,13 @@
 //! What the library is asked to do with a segment: all of it.
 
+use std::ops::Range;
 use std::time::Duration;
 
 use shmtls::{
     Cache, EntryInfo, Expiry, Inspector, KeySource, Library, Miss, NewSession, Rotation, Session,
 };
 
-use super::window::HEADER_WORDS;
+use super::window::{KEYS, MEMBERS_LOCK, RETIRED};
 use super::{Input, Name, Victim, options, owned, soon};
 use crate::payload::{self, payload};
 
@@ -24,7 +25,8 @@ impl Victim {
             return Some(());
         }
         self.serial += 1;
-        let call = Call { what: what % 32, name: Name::of(argument), argument, serial: self.serial };
+        let call =
+            Call { what: what % 32, name: Name::of(argument), argument, serial: self.serial };
         let cache = attached.as_ref().unwrap_or(&self.cache);
         match call.what {
             0..20 => self.timed_on(cache, |cache| call.on_a_session(cache)),
@@ -38,9 +40,15 @@ impl Victim {
     /// A header that is as it was is believed, one that differs is refused, unless somebody took
     /// the trouble to seal it.
     fn attach(&self, argument: u8) -> Option<Cache> {
-        let is_unchanged = self.window.bytes(0, HEADER_WORDS) == self.pristine[..HEADER_WORDS * 4];
+        let is_as_was = |words: Range<usize>| {
+            self.window.bytes(words.start, words.len())
+                == self.pristine[words.start * 4..words.end * 4]
+        };
+        let is_unchanged = is_as_was(0..MEMBERS_LOCK)
+            && is_as_was(MEMBERS_LOCK + 2..RETIRED.start)
+            && is_as_was(RETIRED.end..KEYS);
         let is_sealed = self.window.is_header_sealed();
-        let fits = |is_ok| is_ok == is_unchanged || is_ok && is_sealed || !is_ok && is_sealed;
+        let fits = |is_ok| if is_ok { is_sealed } else { !is_unchanged };
         let look = self.timed(|cache| options().inspect_fd(owned(cache)));
         assert!(fits(look.is_ok()), "{look:?}");
         if let Ok(inspector) = &look {
@@ -72,7 +80,9 @@ impl Call {
                 let mut buf = [0xaa; 2000];
                 let room = usize::from(self.argument) * 8 % buf.len();
                 match cache.get(&context, &id, &mut buf[..room]) {
-                    Ok(len) => drop(payload::check(self.name.0, &buf[..len])),
+                    Ok(len) => {
+                        payload::check(self.name.0, &buf[..len]);
+                    }
                     Err(_) => assert!(buf.iter().all(|byte| *byte == 0xaa), "part of a session"),
                 }
             }
@@ -80,8 +90,12 @@ impl Call {
             5..=7 => self.check(cache.take(&context, &id)),
             8 | 9 => self.check(cache.resume(&context, &id, Library::OpenSsl)),
             10 => self.check(cache.resume(&context, &id, Library::Raw)),
-            11 => drop(cache.size_of(&context, &id)),
-            12 | 13 => drop(cache.remove(&context, &id)),
+            11 => {
+                let _ = cache.size_of(&context, &id);
+            }
+            12 | 13 => {
+                let _ = cache.remove(&context, &id);
+            }
             _ => self.store(cache),
         }
     }
@@ -120,9 +134,15 @@ impl Call {
                     look_at(entry);
                 });
             }
-            22 => drop((cache.len(), cache.sweep())),
-            23 => drop(cache.remove_context(&self.name.context())),
-            24 if self.argument < 64 => drop(cache.clear()),
+            22 => {
+                let _ = (cache.len(), cache.sweep());
+            }
+            23 => {
+                let _ = cache.remove_context(&self.name.context());
+            }
+            24 if self.argument < 64 => {
+                let _ = cache.clear();
+            }
             _ => look_at_table(cache.stats(), &cache.processes()),
         }
     }

@@ -1,5 +1,7 @@
 //! A second mapping of a segment: every word of it, past the library and all of its rules.
+#![allow(dead_code, reason = "each test crate uses its part")]
 
+use std::ops::Range;
 use std::os::fd::BorrowedFd;
 use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering::Relaxed;
@@ -9,6 +11,7 @@ use memmap2::MmapRaw;
 /// Words of 4 bytes: what this file counts in.
 pub(crate) const HEADER_WORDS: usize = 48;
 pub(crate) const MEMBERS_LOCK: usize = 48;
+pub(crate) const RETIRED: Range<usize> = 64..304;
 pub(crate) const KEYS: usize = 1024;
 pub(crate) const KEYS_LOCK: usize = KEYS + 2;
 pub(crate) const KEY_COPIES: usize = KEYS + 32;

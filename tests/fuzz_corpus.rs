@@ -26,6 +26,7 @@ impl Drop for Replay<'_> {
 fn execute(victim: &mut Victim, name: &str, input: &[u8]) {
     let replay = Replay(name, input);
     victim.execute(replay.1);
+    victim.recover();
 }
 
 /// Each file was the end of a process once, or comes where no other input does.

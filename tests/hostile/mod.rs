@@ -123,7 +123,7 @@ impl Victim {
     }
 
     /// Who is left alone with the segment has a cache that works.
-    fn recover(&mut self) {
+    pub(crate) fn recover(&mut self) {
         for bucket in 0..self.window.bucket_count {
             let lock = self.window.bucket(bucket);
             // Nobody can tell a lock that is held from a word that says so.

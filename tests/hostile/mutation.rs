@@ -90,7 +90,7 @@ impl Window {
             }
             14 => flags(input.byte()?),
             15 => tid | flags(input.byte()?),
-            16 => TIDS + 7 | flags(input.byte()?),
+            16 => (TIDS + 7) | flags(input.byte()?),
             17 => 1 | flags(input.byte()?),
             18 => !was,
             _ => was >> 1,

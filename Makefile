@@ -4,8 +4,9 @@
 export PATH := $(PATH):$(HOME)/.cargo/bin
 KILLS ?= 10000
 MINUTES ?= 10
+SECONDS ?= 60
 
-.PHONY: help setup demo test kill-storm soak model check doc clean
+.PHONY: help setup demo test kill-storm soak model fuzz check doc clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
@@ -31,6 +32,10 @@ soak: ## a server under kills, rotations and tools for so long: make soak MINUTE
 model: ## every schedule of the lock's model, some minutes: all kernels, and broken locks
 	@scripts/setup test
 	@models/run full
+
+fuzz: ## hostile segments, on every core: make fuzz SECONDS=3600
+	@scripts/setup fuzz
+	@scripts/fuzz $(SECONDS)
 
 check: ## formatting, clippy and rustdoc, warnings denied
 	@scripts/setup build

@@ -65,6 +65,12 @@ pub(crate) fn epoch(region: &KeyRegion) -> u64 {
     region.epoch.load(Acquire)
 }
 
+/// The epoch of the next update. 0 is none, so what wraps (no count of updates does) skips it, and
+/// 1, whose copy is the one that counts.
+pub(crate) fn epoch_after(epoch: u64) -> u64 {
+    epoch.checked_add(1).unwrap_or(2)
+}
+
 /// The ring as it is now: `None` before there are any keys. Writes nothing.
 ///
 /// `Err` if writers were too fast for us, or the bytes fail their check: keep what you have.
@@ -128,7 +134,7 @@ impl<'a> RingWriter<'a> {
     /// Makes `keys` the ring, under the next epoch; `staged` was encoded for it.
     pub(crate) fn publish(self, staged: &Staged) -> Result<u64, KeyError> {
         let epoch = self.epoch();
-        if staged.epoch != epoch.wrapping_add(1) {
+        if staged.epoch != epoch_after(epoch) {
             let expected = staged.epoch.wrapping_sub(1);
             return Err(KeyError::Stale { found: epoch, expected });
         }

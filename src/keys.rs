@@ -156,7 +156,7 @@ impl<'a> TicketKeys<'a> {
         let (keys, now) = (KeySet::new(keys)?, now_secs());
         let before = self.current();
         let seed = self.access.geometry().seed;
-        let staged = Staged::new(expected.wrapping_add(1), &keys, source, seed);
+        let staged = Staged::new(keyring::epoch_after(expected), &keys, source, seed);
         let epoch = RingWriter::lock(self.region())?.publish(&staged)?;
         let warnings = warnings(before.as_deref(), &keys, now);
         let is_dropped = |warning: &&KeyWarning| matches!(warning, KeyWarning::DropsLiveTickets(_));
@@ -179,8 +179,9 @@ impl<'a> TicketKeys<'a> {
         source: KeySource,
     ) -> Result<Published, KeyError> {
         loop {
+            // Of the ring in the segment, which is not the one in use if that cannot be read.
+            let epoch = self.epoch();
             let ring = self.current();
-            let epoch = ring.as_deref().map_or(0, |ring| ring.epoch);
             let older = ring.iter().flat_map(|ring| ring.keys.live(now_secs()));
             let keys = std::iter::once(&key).chain(older).take(keep.max(1)).cloned().collect();
             match self.publish_over(epoch, keys, source) {

@@ -98,7 +98,7 @@ impl Want {
 
 impl Copied {
     /// The session in `record`, opened if it is sealed, unless the record is not as its writer made
-    /// it.
+    /// it, or not the one that was found.
     pub(crate) fn into_session(
         self,
         mut record: SecretBytes,
@@ -106,7 +106,7 @@ impl Copied {
         (seed, seal): (u64, Option<Seal<'_>>),
         reader: u16,
     ) -> Result<Session, Miss> {
-        if !record::is_whole(seed, &record) {
+        if !record::is_whole(seed, &record) || !record::is_of(&record, &self.head, key) {
             return Err(Miss::Damaged);
         }
         let payload_at = record::open(&mut record, &self.head, key, seal).ok_or(Miss::Forged)?;
@@ -139,3 +139,6 @@ pub(crate) fn counter_of(miss: Miss) -> Option<Counter> {
         Miss::ShortBuffer { .. } => return None,
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -77,19 +77,6 @@ impl Writer<'_> {
         }
     }
 
-    /// Empties the slots whose record cannot lie in this bucket; says how many.
-    fn clear_impossible_slots(&self) -> u64 {
-        let mut cleared = 0;
-        for index in 0..self.bucket.slots.len() {
-            let slot = self.bucket.slot(index);
-            if slot != Slot::EMPTY && self.bucket.entry(index, slot).is_none() {
-                self.set_slot(index, Slot::EMPTY);
-                cleared += 1;
-            }
-        }
-        cleared
-    }
-
     /// Whether a record is as its writer made it: its check, computed piece by piece.
     fn is_whole(&self, place: &Place) -> bool {
         let at = usize::from(place.at);

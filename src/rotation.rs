@@ -123,11 +123,12 @@ impl TicketKeys<'_> {
     ///
     /// [`KeyError`]; the ring stays as it was.
     pub fn rotate_if_due(&self, rotation: &Rotation) -> Result<Option<Published>, KeyError> {
+        // Of the ring in the segment, which is not the one in use if that cannot be read.
+        let epoch = self.epoch();
         let ring = self.current();
         if !rotation.due_in(ring.as_deref()).is_zero() {
             return Ok(None);
         }
-        let epoch = ring.as_deref().map_or(0, |ring| ring.epoch);
         let keys = rotation.next_keys(ring.as_deref(), now_secs())?;
         match self.publish_over(epoch, keys, KeySource::Rotation) {
             Ok(published) => Ok(Some(published)),

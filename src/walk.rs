@@ -77,6 +77,7 @@ impl Cache {
             let mut departures = self.departures();
             let removed = access.with_bucket(index, |bucket| {
                 let writer = Writer::begin(bucket, access.geometry());
+                writer.clear_impossible_slots();
                 let mut removed = 0;
                 for entry in bucket.entries() {
                     if let Some(reason) = reason_of(bucket, &entry) {

@@ -119,6 +119,7 @@ impl<'a> Writer<'a> {
     /// Makes room for a record of `words`: drops what has expired, then what was not used for
     /// longest, and packs the rest. Returns a free slot and the first free word.
     fn make_room(&self, words: usize, now: u32, departures: &mut Departures) -> (usize, usize) {
+        self.clear_impossible_slots();
         let mut order = Order::of(self.bucket);
         order.retain(|place| {
             let expired = place.expiry.passed_at(now);
@@ -135,6 +136,20 @@ impl<'a> Writer<'a> {
         let end = self.squeeze(&order);
         // Without a free slot here the slots hold what no writer wrote: the first is overwritten.
         (self.free_slot().unwrap_or(0), end)
+    }
+
+    /// Empties the slots whose record cannot lie in this bucket; says how many. No writer wrote
+    /// those: nobody finds them, removes them, or evicts them.
+    pub(crate) fn clear_impossible_slots(&self) -> u64 {
+        let mut cleared = 0;
+        for index in 0..self.bucket.slots.len() {
+            let slot = self.bucket.slot(index);
+            if slot != Slot::EMPTY && self.bucket.entry(index, slot).is_none() {
+                self.set_slot(index, Slot::EMPTY);
+                cleared += 1;
+            }
+        }
+        cleared
     }
 
     fn remove_at(&self, place: &Place, reason: Removal, departures: &mut Departures) {

@@ -9,12 +9,13 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use tempfile::TempDir;
 
 const BUILD_TOOLS: [&str; 3] = ["cargo", "cc", "pkg-config"];
-const PEERS: [&str; 7] = ["openssl", "curl", "python3", "gnutls-cli", "nginx", "haproxy", "spin"];
+const PEERS: [&str; 8] =
+    ["c++", "openssl", "curl", "python3", "gnutls-cli", "nginx", "haproxy", "spin"];
 
 #[test]
 fn a_complete_machine_is_left_alone() {
     let machine = Machine::new(&[&BUILD_TOOLS[..], &PEERS].concat());
-    for set in ["build", "test"] {
+    for set in ["build", "fuzz", "test"] {
         assert_eq!(machine.setup(set), (true, String::new()));
     }
     assert_eq!(machine.apt_calls(), [""; 0]);
@@ -23,7 +24,7 @@ fn a_complete_machine_is_left_alone() {
 #[test]
 fn only_what_is_missing_is_installed() {
     let machine = Machine::new(
-        &[&BUILD_TOOLS[..], &["openssl", "python3", "nginx", "haproxy", "spin"]].concat(),
+        &[&BUILD_TOOLS[..], &["c++", "openssl", "python3", "nginx", "haproxy", "spin"]].concat(),
     );
     assert!(machine.setup("build").0);
     assert_eq!(machine.apt_calls(), [""; 0]);
@@ -47,7 +48,7 @@ fn the_package_lists_are_fetched_only_if_they_must_be() {
     let machine = Machine::new(&BUILD_TOOLS);
     machine.write("no-lists", "");
     assert!(machine.setup("test").0);
-    let install = "install openssl curl python3 gnutls-bin nginx-light haproxy spin";
+    let install = "install g++ openssl curl python3 gnutls-bin nginx-light haproxy spin";
     assert_eq!(machine.apt_calls(), [install, "update", install]);
 }
 
@@ -59,7 +60,7 @@ fn without_root_it_asks_sudo() {
     assert!(machine.setup("test").0);
     assert_eq!(
         machine.apt_calls(),
-        ["install openssl curl python3 gnutls-bin nginx-light haproxy spin"]
+        ["install g++ openssl curl python3 gnutls-bin nginx-light haproxy spin"]
     );
 }
 
@@ -69,7 +70,7 @@ fn what_it_cannot_do_it_says() {
     machine.program("id", "echo 1000");
     let (done, said) = machine.setup("test");
     let by_hand = "apt-get update && apt-get install -y --no-install-recommends \
-                   openssl curl python3 gnutls-bin nginx-light haproxy spin";
+                   g++ openssl curl python3 gnutls-bin nginx-light haproxy spin";
     assert!(!done && said.contains(by_hand), "{said}");
     assert_eq!(machine.apt_calls(), [""; 0]);
 

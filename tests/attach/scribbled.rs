@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use shmtls::{Cache, EntryInfo, Options};
+use shmtls::{Cache, EntryInfo, KeySource, Options, Rotation, TicketKey};
 
 use crate::header::{Field, fields};
 use crate::lab::{Place, SMALL_BYTES, open, small, write};
@@ -102,5 +102,55 @@ fn noise_in_the_table_and_the_buckets_crashes_nobody() {
         let _ = inspector.for_each(|entry| bytes += entry.len());
         let _ = (inspector.len(), inspector.stats(), inspector.processes());
         use_everything(&patient().attach(&path).expect("a segment"));
+    }
+}
+
+/// Slots that point beyond their bucket: nobody found them, so nobody removed or evicted them. They
+/// stayed for good, a bucket full of them kept one session at a time, and a clear left them.
+#[test]
+fn slots_that_point_nowhere_give_way() {
+    for clears in [false, true] {
+        let (_place, path) = Place::with_segment("s");
+        let cache = patient().attach(&path).expect("a segment");
+        for bucket in 0..3 {
+            let slots = SMALL_BYTES - (3 - bucket) * (16 << 10) + 64;
+            write(&open(&path), slots, &[0xff; 96 * 4]);
+        }
+        if clears {
+            assert_eq!(cache.clear().busy, 0);
+            assert!(cache.is_empty(), "a clear leaves {}", cache.len());
+        }
+        for n in 0..30 {
+            assert!(cache.insert(&context(), &id(n), &payload(n, 0, 300), soon()).is_stored());
+        }
+        let found = (0..30).filter(|n| cache.get_session(&context(), &id(*n)).is_ok()).count();
+        assert_eq!((found, cache.len()), (30, 30));
+    }
+}
+
+/// An epoch that no update made: the keys under it fail their check, so a process stayed with those
+/// of before and based its updates on them. Each was refused as stale: `add` tried for ever, and
+/// rotation was at an end. And an update after the last of all epochs was none.
+#[test]
+fn updates_go_on_from_an_epoch_that_is_none() {
+    for epoch in [0_u64, 2, 7, 1 << 63, u64::MAX - 1, u64::MAX] {
+        let (_place, path) = Place::with_segment("s");
+        let cache = patient().attach(&path).expect("a segment");
+        let (keys, key) = (cache.keys(), || TicketKey::random().expect("random bytes"));
+        keys.publish(vec![key()]).expect("nobody else is there");
+        let file = open(&path);
+        let spoil = || {
+            write(&file, Field::named("keys").offset, &epoch.to_ne_bytes());
+            assert!(epoch == 0 || keys.status().is_some(), "the keys of before are kept");
+        };
+        spoil();
+        let added = keys.add(key(), 3, KeySource::Api).expect("nobody else is there");
+        assert_eq!(keys.status().map(|status| status.epoch), Some(added.epoch));
+        spoil();
+        let rotation = Rotation::every(Duration::ZERO);
+        std::thread::sleep(Duration::from_millis(110));
+        let rotated = keys.rotate_if_due(&rotation).expect("nobody else is there");
+        let rotated = rotated.expect("the keys are old enough").epoch;
+        assert!(rotated > 0 && keys.status().is_some_and(|status| status.epoch == rotated));
     }
 }

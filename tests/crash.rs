@@ -7,14 +7,19 @@
 //! free and every bucket whole.
 //!
 //! `SHMTLS_KILLS` is the number of kills in all storms together (20,000), `SHMTLS_SEED` repeats the
-//! choices of a run, `SHMTLS_TABLE` names a file that gets a line of figures from each storm.
+//! choices of a run, `SHMTLS_STORM` picks one storm, `SHMTLS_TABLE` names a file that gets a line of
+//! figures from each.
 #![allow(unsafe_code)] // System calls that no crate knows, and boards in shared memory.
 
+use std::ops::Not;
+use std::sync::MutexGuard;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use shmtls::{AttachError, Cache, Inserted, Options};
 
+#[path = "crash/battery.rs"]
+mod battery;
 #[path = "crash/board.rs"]
 mod board;
 #[path = "crash/crew.rs"]
@@ -80,23 +85,30 @@ fn tight() -> Plan {
     }
 }
 
-/// So many of all kills.
+/// So many of all kills, or all if one storm was picked.
 fn percent(share: u64) -> u64 {
     let all = std::env::var("SHMTLS_KILLS");
     let all: u64 = all.map_or(20_000, |n| n.parse().expect("SHMTLS_KILLS: a number"));
+    let share = if std::env::var("SHMTLS_STORM").is_ok() { 100 } else { share };
     (all * share).div_ceil(100)
+}
+
+/// One storm at a time; `None` if another one was picked.
+fn turn(name: &str) -> Option<MutexGuard<'static, ()>> {
+    let picked = std::env::var("SHMTLS_STORM");
+    picked.is_ok_and(|picked| picked != name).not().then(alone)
 }
 
 #[test]
 fn a_full_cache_survives_kill_9_anywhere() {
-    let _turn = alone();
+    let Some(_turn) = turn("full") else { return };
     let after = Storm { name: "full", kills: percent(44), ..base() }.run();
     assert!(after.stats.owner_died_kernel > 0 && after.stats.evicted > 0, "{after}");
 }
 
 #[test]
 fn nothing_is_lost_but_what_was_under_way() {
-    let _turn = alone();
+    let Some(_turn) = turn("tight") else { return };
     let plan = tight();
     assert!(plan.really_fits());
     let after = Storm { name: "tight", plan, kills: percent(25), ..base() }.run();
@@ -108,7 +120,7 @@ fn nothing_is_lost_but_what_was_under_way() {
 /// before the kernel reads it: then the lock of a dead worker stays locked.
 #[test]
 fn locks_that_the_kernel_forgets_are_taken_over() {
-    let _turn = alone();
+    let Some(_turn) = turn("released") else { return };
     let storm = Storm { name: "released", death: Death::Released, kills: percent(10), ..base() };
     let after = storm.run();
     assert!(after.stats.owner_died_stolen > 0, "{after}");
@@ -118,7 +130,7 @@ fn locks_that_the_kernel_forgets_are_taken_over() {
 /// give up at the deadline until it comes by and sees that it is not meant.
 #[test]
 fn a_new_worker_with_a_dead_ones_id_is_not_taken_for_it() {
-    let _turn = alone();
+    let Some(_turn) = turn("reused") else { return };
     let (death, ids) = (Death::Released, Ids::Reused);
     let storm = Storm { name: "reused", death, ids, kills: percent(4), ..base() };
     let in_namespace = fork_in_pid_namespace(|| {
@@ -131,7 +143,7 @@ fn a_new_worker_with_a_dead_ones_id_is_not_taken_for_it() {
 /// A machine gives an ID again after some thousand forks. Here there are sixteen.
 #[test]
 fn ids_that_come_round_all_the_time_mislead_nobody() {
-    let _turn = alone();
+    let Some(_turn) = turn("wrapped") else { return };
     let (death, ids) = (Death::Released, Ids::Few);
     let storm = Storm { name: "wrapped", death, ids, kills: percent(6), ..base() };
     let in_namespace = fork_in_pid_namespace(|| {
@@ -148,7 +160,7 @@ fn ids_that_come_round_all_the_time_mislead_nobody() {
 /// it beyond the deadline.
 #[test]
 fn workers_that_stand_still_delay_only_their_bucket() {
-    let _turn = alone();
+    let Some(_turn) = turn("stopped") else { return };
     let after = Storm { name: "stopped", stops: true, kills: percent(5), ..base() }.run();
     assert!(after.stats.owner_died_kernel > 0, "{after}");
 }
@@ -156,7 +168,7 @@ fn workers_that_stand_still_delay_only_their_bucket() {
 /// The kernel kills who wants too much memory, in whatever it does.
 #[test]
 fn workers_may_die_of_hunger() {
-    let _turn = alone();
+    let Some(_turn) = turn("starved") else { return };
     let Some(memory) = SmallMemory::new() else {
         return notice("SKIPPED: starved: this user may not make a memory cgroup");
     };
@@ -167,7 +179,7 @@ fn workers_may_die_of_hunger() {
 /// A segment is there whole or not at all, whenever its creator dies.
 #[test]
 fn a_killed_creator_leaves_a_whole_segment_or_none() {
-    let _turn = alone();
+    let Some(_turn) = turn("created") else { return };
     let name = Named::new("creator");
     let options = with_buckets(Options::new().processes(4), 2, 16 << 10);
     let (mut rng, mut whole, start) = (Rng::new(storm::seed()), 0, Instant::now());

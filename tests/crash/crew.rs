@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{SigSet, Signal};
 use shmtls::Cache;
 
+use super::battery;
 use super::board::{Board, Plan};
 use super::kernel::{ask_for_pid, hasten, pidfd_open, process_mrelease, step_back, step_forward};
 use super::memory::{SmallMemory, eat};
@@ -159,6 +160,7 @@ impl<'a> Crew<'a> {
         let (plan, board, cache, seed) = (self.plan, self.board, self.cache, self.rng.next());
         fork_reporting(&self.report, || {
             step_back();
+            battery::begin(seed);
             thread::scope(|scope| {
                 if let Death::Starved(memory) = self.death {
                     memory.enter();

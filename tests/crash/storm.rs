@@ -7,6 +7,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use shmtls::{Cache, Options, Stats};
 
+use super::battery;
 use super::board::{Board, Plan};
 use super::crew::{Crew, Death, Ids};
 use super::payload::{Rng, context, id};
@@ -99,7 +100,8 @@ impl Storm {
         assert_eq!(row.late, 0, "{told}: somebody waited for too long: {row}");
         let late_wakes = stats.lock_late_wakes;
         assert!(late_wakes <= row.ops / 5000, "{told}: wake-ups are lost: {row}");
-        if delay < CROWDED && self.ids == Ids::Fresh {
+        // Wide windows may fill a deadline, one behind the other.
+        if delay < CROWDED && self.ids == Ids::Fresh && !battery::IS_WIDE {
             assert_eq!(row.busy, 0, "{told}: nobody was kept from a core, but: {row}");
             // Who is woken and stands still does not take the lock.
             assert!(self.stops || late_wakes == 0, "{told}: {late_wakes} late wakes: {row}");

@@ -2,7 +2,7 @@
 
 # A shell that was open while rustup ran does not know cargo yet.
 export PATH := $(PATH):$(HOME)/.cargo/bin
-KILLS ?= 10000
+KILLS ?= 40000
 MINUTES ?= 10
 SECONDS ?= 60
 
@@ -21,9 +21,9 @@ demo: ## watch it: resumption across workers, a killed worker, one 0-RTT flight 
 test: setup ## every test, with the TLS clients of other people
 	@cargo test --workspace --all-features --no-fail-fast
 
-kill-storm: ## the kill test at any size: make kill-storm KILLS=1000000
+kill-storm: ## the kill storms at any size: make kill-storm KILLS=2000000
 	@scripts/setup build
-	@SHMTLS_KILLS=$(KILLS) cargo test --release --test crash -- --nocapture
+	@scripts/kill-storm $(KILLS)
 
 soak: ## a server under kills, rotations and tools for so long: make soak MINUTES=60
 	@scripts/setup build

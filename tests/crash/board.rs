@@ -39,6 +39,15 @@ pub(crate) struct Board {
     last_serial: AtomicU64,
     pub(crate) cells: [Cell; IDS_MAX],
     pub(crate) tallies: [Tally; WORKERS_MAX],
+    /// Ticket keys that were made.
+    pub(crate) last_key: AtomicU64,
+    /// The newest ring that anybody has seen.
+    pub(crate) key_epoch: AtomicU64,
+    /// Of each worker, how often it was stopped and went on: odd while it stands still.
+    stops: [AtomicU64; WORKERS_MAX],
+    /// Workers that were ever stopped, and that have gone on.
+    stopped: AtomicU64,
+    gone_on: AtomicU64,
     /// One bit for each serial that was taken, in a ring.
     taken: [AtomicU64; LEDGER_WORDS],
 }
@@ -65,8 +74,15 @@ pub(crate) const UNDER_WAY: u64 = 2;
 pub(crate) struct Tally {
     pub(crate) ops: AtomicU64,
     pub(crate) hits: AtomicU64,
-    /// Operations that gave up at the deadline.
+    /// Operations that gave up at the deadline, though nobody stood still.
     pub(crate) busy: AtomicU64,
+    /// Those that gave up while somebody stood still.
+    pub(crate) excused: AtomicU64,
+    /// Operations that waited for longer than the deadline.
+    pub(crate) late: AtomicU64,
+    pub(crate) key_updates: AtomicU64,
+    pub(crate) attaches: AtomicU64,
+    pub(crate) looks: AtomicU64,
     pub(crate) longest_wait_ns: AtomicU64,
     /// The longest that an operation had no core to run on.
     pub(crate) longest_delay_ns: AtomicU64,
@@ -74,6 +90,26 @@ pub(crate) struct Tally {
 
 // SAFETY: made of atomics.
 unsafe impl Zeroed for Board {}
+
+/// Who stood still at some moment.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Standing {
+    own: u64,
+    stopped: u64,
+    gone_on: u64,
+}
+
+impl Standing {
+    /// How many stood still at any time from then until now.
+    pub(crate) fn since(&self, then: Standing) -> u64 {
+        self.stopped - then.gone_on
+    }
+
+    /// Whether this worker itself did.
+    pub(crate) fn own_since(&self, then: Standing) -> bool {
+        self.own != then.own || self.own % 2 == 1
+    }
+}
 
 impl Board {
     pub(crate) fn sum(&self, field: impl Fn(&Tally) -> &AtomicU64) -> u64 {
@@ -83,6 +119,35 @@ impl Board {
     pub(crate) fn longest(&self, field: impl Fn(&Tally) -> &AtomicU64) -> Duration {
         let times = self.tallies.iter().map(|tally| field(tally).load(SeqCst));
         Duration::from_nanos(times.max().unwrap_or(0))
+    }
+
+    /// Notes that a worker is about to be stopped.
+    pub(crate) fn stops(&self, worker: usize) {
+        self.stops[worker].fetch_add(1, SeqCst);
+        self.stopped.fetch_add(1, SeqCst);
+    }
+
+    /// Notes that a stopped worker was let go, one way or the other.
+    pub(crate) fn goes_on(&self, worker: usize) {
+        self.gone_on.fetch_add(1, SeqCst);
+        self.stops[worker].fetch_add(1, SeqCst);
+    }
+
+    pub(crate) fn standing(&self, worker: usize) -> Standing {
+        // In this order nobody who stands is overlooked.
+        let gone_on = self.gone_on.load(SeqCst);
+        let stopped = self.stopped.load(SeqCst);
+        Standing { own: self.stops[worker].load(SeqCst), stopped, gone_on }
+    }
+
+    /// Touches the part of the ledger that comes next, so that its memory is not a worker's.
+    pub(crate) fn prepare(&self) {
+        const PAGE_WORDS: usize = 512;
+        let next = self.last_serial.load(SeqCst) as usize / 64;
+        for word in (next..next + 64 * PAGE_WORDS).step_by(PAGE_WORDS) {
+            self.taken[word % LEDGER_WORDS].load(SeqCst);
+            self.taken[(word + LEDGER_WORDS / 2) % LEDGER_WORDS].load(SeqCst);
+        }
     }
 
     pub(crate) fn serial(&self) -> u64 {
@@ -116,7 +181,7 @@ impl Plan {
     pub(crate) fn options(&self) -> Options {
         // The session limit decides on the size of a bucket.
         let max_session = if self.bucket_bytes > 16 << 10 { 48 << 10 } else { 10 << 10 };
-        let options = Options::new().processes(16).max_session(max_session);
+        let options = Options::new().processes(24).max_session(max_session);
         payload::with_buckets(options, self.buckets, self.bucket_bytes)
     }
 

@@ -1,13 +1,15 @@
 //! A worker of the storm: random operations for ever, each of them checked and timed.
 
+use std::cell::Cell;
 use std::sync::atomic::Ordering::SeqCst;
 use std::time::{Duration, Instant};
 
 use shmtls::{Cache, Context, Expiry, Inserted, Library, Miss, NewSession, Session};
 
-use super::board::{Board, GONE, Plan, STORED, UNDER_WAY};
-use super::payload::{self, HEAD, Rng, context, id, soon};
-use super::scoreboard::RunDelay;
+use super::board::{Board, GONE, Plan, STORED, Tally, UNDER_WAY};
+use super::payload::{self, Rng, context, id, soon};
+use super::stopwatch::Stopwatch;
+use super::storm::{DEADLINE, SLACK};
 
 /// One incarnation of a thread of a worker.
 pub(crate) struct Worker<'a> {
@@ -17,10 +19,25 @@ pub(crate) struct Worker<'a> {
     /// Which thread of all workers'.
     pub(crate) slot: usize,
     pub(crate) rng: Rng,
-    pub(crate) delay: RunDelay,
+    watch: Stopwatch,
+    /// How many workers stood still during the last operation.
+    standing: Cell<u64>,
+    /// The epoch of the newest ticket keys that it has used.
+    pub(crate) keys_used: Cell<u64>,
 }
 
-impl Worker<'_> {
+impl<'a> Worker<'a> {
+    pub(crate) fn new(
+        plan: &'a Plan,
+        board: &'a Board,
+        cache: &'a Cache,
+        slot: usize,
+        rng: Rng,
+    ) -> Self {
+        let (watch, standing, keys_used) = (Stopwatch::new(), Cell::new(0), Cell::new(0));
+        Self { plan, board, cache, slot, rng, watch, standing, keys_used }
+    }
+
     pub(crate) fn run(mut self) -> ! {
         // The first call joins the process table, which has a lock and a deadline of its own.
         let _ = self.cache.size_of(&context(), &id(0));
@@ -36,8 +53,8 @@ impl Worker<'_> {
 
     fn step(&mut self) {
         let number = self.rng.below(self.plan.ids());
-        if self.rng.one_in(300) {
-            self.walk();
+        if self.rng.one_in(50) {
+            self.visit();
         } else if number < self.plan.residents {
             self.read_resident(number);
         } else if !self.plan.is_owned(number) {
@@ -50,24 +67,39 @@ impl Worker<'_> {
     }
 
     /// Does one operation on the cache and sees to it that it did not wait for too long.
-    fn timed<R>(&self, operation: impl FnOnce(&Cache) -> R) -> R {
+    pub(crate) fn timed<R>(&self, operation: impl FnOnce(&Cache) -> R) -> R {
         self.timed_over(1, operation)
     }
 
     /// As [`timed`](Self::timed), for an operation on so many buckets, one after the other.
-    fn timed_over<R>(&self, buckets: u32, operation: impl FnOnce(&Cache) -> R) -> R {
-        let (start, delayed) = (Instant::now(), self.delay.so_far());
-        let result = operation(self.cache);
-        let took = start.elapsed();
-        let tally = &self.board.tallies[self.slot];
-        if took > Duration::from_millis(1) {
-            let delay = self.delay.so_far() - delayed;
-            let waited = took.saturating_sub(delay) / buckets;
-            tally.longest_delay_ns.fetch_max(delay.as_nanos() as u64, SeqCst);
-            tally.longest_wait_ns.fetch_max(waited.as_nanos() as u64, SeqCst);
+    pub(crate) fn timed_over<R>(&self, buckets: u32, operation: impl FnOnce(&Cache) -> R) -> R {
+        self.timed_within(DEADLINE * buckets, || operation(self.cache))
+    }
+
+    pub(crate) fn timed_within<R>(&self, deadline: Duration, operation: impl FnOnce() -> R) -> R {
+        let worker = self.slot / self.plan.threads;
+        let before = self.board.standing(worker);
+        let (result, took) = self.watch.time(operation);
+        let after = self.board.standing(worker);
+        self.standing.set(after.since(before));
+        let tally = self.tally();
+        // Who stood still itself has not waited.
+        if took.total > Duration::from_millis(1) && !after.own_since(before) {
+            let waited = took.total.saturating_sub(took.delay);
+            tally.longest_delay_ns.fetch_max(took.delay.as_nanos() as u64, SeqCst);
+            if deadline == DEADLINE {
+                tally.longest_wait_ns.fetch_max(waited.as_nanos() as u64, SeqCst);
+            }
+            // Where one has no core others may have none either.
+            let crowd = self.board.longest(|tally| &tally.longest_delay_ns);
+            tally.late.fetch_add((waited > deadline + SLACK + crowd).into(), SeqCst);
         }
         tally.ops.fetch_add(1, SeqCst);
         result
+    }
+
+    pub(crate) fn tally(&self) -> &Tally {
+        &self.board.tallies[self.slot]
     }
 
     fn read(&self, context: &Context, number: u64) -> Result<u64, Miss> {
@@ -75,23 +107,30 @@ impl Worker<'_> {
         session.map(|session| self.serial_of(number, &session)).inspect_err(|miss| self.note(*miss))
     }
 
-    fn serial_of(&self, number: u64, session: &Session) -> u64 {
-        self.board.tallies[self.slot].hits.fetch_add(1, SeqCst);
+    pub(crate) fn serial_of(&self, number: u64, session: &Session) -> u64 {
+        self.tally().hits.fetch_add(1, SeqCst);
         payload::check(number, session.bytes())
     }
 
     /// Damage is never seen: what a death tore is repaired before anybody looks.
-    fn note(&self, miss: Miss) {
+    pub(crate) fn note(&self, miss: Miss) {
         match miss {
-            Miss::Busy => self.outlast(),
+            Miss::Busy => self.note_busy(1),
             Miss::Damaged => panic!("a torn session was left in its place"),
             _ => {}
         }
     }
 
+    /// Buckets that were not to be had: each worker that stood still may have kept one per thread.
+    pub(crate) fn note_busy(&self, buckets: usize) {
+        let excused = buckets.min(self.standing.get() as usize * self.plan.threads);
+        self.tally().excused.fetch_add(excused as u64, SeqCst);
+        (excused..buckets).for_each(|_| self.outlast());
+    }
+
     /// A bucket may be busy because its owner has no core to run on, but not for long.
     fn outlast(&self) {
-        self.board.tallies[self.slot].busy.fetch_add(1, SeqCst);
+        self.tally().busy.fetch_add(1, SeqCst);
         let start = Instant::now();
         while (0..self.plan.ids())
             .any(|n| self.cache.size_of(&context(), &id(n)) == Err(Miss::Busy))
@@ -212,7 +251,7 @@ impl Worker<'_> {
 
     // ---- sessions that anybody changes --------------------------------------------------------
 
-    fn use_shared(&mut self, number: u64) {
+    pub(crate) fn use_shared(&mut self, number: u64) {
         match self.rng.below(100) {
             0..40 => {
                 let secs = if self.rng.one_in(6) { 1 } else { 600 };
@@ -246,7 +285,7 @@ impl Worker<'_> {
             }
             96..98 => {
                 let purged = self.timed_over(self.plan.buckets, Cache::sweep);
-                (0..purged.busy).for_each(|_| self.note(Miss::Busy));
+                self.note_busy(purged.busy as usize);
             }
             _ => {
                 let _ = self.timed(|cache| cache.size_of(&context(), &id(number)));
@@ -287,17 +326,5 @@ impl Worker<'_> {
                 assert!(buf.iter().all(|byte| *byte == 0xaa), "part of a session");
             }
         }
-    }
-
-    /// All that a walk shows is whole.
-    fn walk(&self) {
-        let busy = self.timed_over(self.plan.buckets, |cache| {
-            cache.for_each(|entry, bytes| {
-                let number = entry.id().as_bytes().first_chunk().expect("32 bytes");
-                payload::check(u64::from_le_bytes(*number), bytes);
-                assert!(bytes.len() >= HEAD && entry.len() == bytes.len());
-            })
-        });
-        (0..busy).for_each(|_| self.note(Miss::Busy));
     }
 }

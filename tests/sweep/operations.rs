@@ -33,9 +33,10 @@ const OLD: u64 = 1;
 const NEW: u64 = 2;
 const LEN: usize = 200;
 
-pub(crate) const STORING: [Operation; 3] = [
+pub(crate) const STORING: [Operation; 4] = [
     Operation { name: "insert", prepare: few, act: insert, also: NOTHING_ELSE },
     Operation { name: "replace", prepare: few_and_it, act: insert, also: NOTHING_ELSE },
+    Operation { name: "insert and join", prepare: few, act: first_insert, also: NOTHING_ELSE },
     Operation { name: "evict", prepare: full, act: insert, also: NOTHING_ELSE },
 ];
 
@@ -55,8 +56,12 @@ pub(crate) const EXPIRING: [Operation; 3] = [
 ];
 
 pub(crate) const REPAIRING: [Operation; 3] = [
-    Operation { name: "repair, a store", prepare: died_storing, act: get, also: NOTHING_ELSE },
-    Operation { name: "repair, a take", prepare: died_taking, act: get_first, also: NOTHING_ELSE },
+    Operation {
+        name: "repair, a store",
+        prepare: died_storing,
+        act: get_first,
+        also: NOTHING_ELSE,
+    },
     REPAIR_MOVE,
 ];
 
@@ -100,19 +105,18 @@ fn full(lab: &mut Lab) {
     fill_up(lab, 2);
 }
 
+/// 33 of them, each with a head of 72 bytes, in what the first has left of 15,936 bytes.
 fn fill_up(lab: &mut Lab, from: u64) {
-    // 72 bytes of head each; 15,936 bytes are there.
-    const COUNT: u64 = 33;
-    (from..COUNT + 2).for_each(|number| lab.store(number, OLD, 400, later()));
+    (from..from + 33).for_each(|number| lab.store(number, OLD, 400, later()));
     assert_eq!(lab.cache.stats().evicted, 0, "it was to be full, not overfull");
 }
 
 fn expired(lab: &mut Lab) {
     let soon = Expiry::after(Duration::from_secs(1));
-    lab.store(1, OLD, 100, soon);
     few_and_it(lab);
     lab.store(7, OLD, 200, soon);
-    wait_until_gone(lab, 7);
+    lab.store(8, OLD, 100, soon);
+    wait_until_gone(lab, 8);
 }
 
 fn full_expired(lab: &mut Lab) {
@@ -183,7 +187,13 @@ fn warm(lab: &Lab) -> &Cache {
 }
 
 fn insert(lab: &Lab, go: fn()) {
-    let (cache, bytes, expiry) = (warm(lab), payload(IT, NEW, LEN), later());
+    warm(lab);
+    first_insert(lab, go);
+}
+
+/// Nothing is looked up yet: the child joins, and finds its robust list, on the way.
+fn first_insert(lab: &Lab, go: fn()) {
+    let (cache, bytes, expiry) = (&lab.cache, payload(IT, NEW, LEN), later());
     go();
     let stored = cache.insert(&context(), &id(IT), &bytes, expiry);
     assert!(!matches!(stored, Inserted::Busy | Inserted::Unchanged), "{stored:?}");

@@ -99,7 +99,6 @@ impl Bounds {
             assert!((old..=new).contains(&found), "{name}: {found}, not {old} to {new}");
         }
     }
-
 }
 
 /// A bucket whose owner died was repaired, once, because the kernel said so.
@@ -139,8 +138,7 @@ fn check_newcomer(lab: &Lab) {
 /// The cache is good for more.
 pub(crate) fn check_use(cache: &Cache) {
     const NUMBER: u64 = 1 << 40;
-    let stored =
-        cache.insert(&context(), &id(NUMBER), &payload(NUMBER, NUMBER, 300), later());
+    let stored = cache.insert(&context(), &id(NUMBER), &payload(NUMBER, NUMBER, 300), later());
     assert!(matches!(stored, Inserted::New | Inserted::Evicted(_)), "{stored:?}");
     let got = cache.get_session(&context(), &id(NUMBER)).expect("there");
     assert_eq!(check(NUMBER, got.bytes()), NUMBER);

@@ -1,10 +1,10 @@
 //! The sweep itself: one kill for each instruction of an operation, side by side on all cores.
 
-use std::env;
 use std::path::Path;
-use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::SeqCst;
+use std::sync::atomic::{AtomicU64, AtomicUsize};
 use std::time::Instant;
+use std::{env, panic};
 
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::unistd::{Pid, alarm};
@@ -61,6 +61,7 @@ pub(crate) fn sweep(operation: &Operation, stride: usize) {
         fork(move || {
             // A child that runs where its tracer does is switched to at once.
             let _ = sched_setaffinity(Pid::from_raw(0), core);
+            tell_where_it_failed(operation.name);
             Sweeper::new(operation, &room).run(share, tally);
         })
     });
@@ -80,7 +81,8 @@ pub(crate) fn sweep(operation: &Operation, stride: usize) {
         n(&tally.astray),
         start.elapsed().as_secs_f64(),
     ));
-    assert_eq!(n(&tally.kills), n(&tally.instructions).div_ceil(stride as u64), "kills");
+    // Else this would be a sweep of other instructions than those that were counted.
+    assert!(n(&tally.astray) * 2 < n(&tally.kills), "most runs took another way");
 }
 
 /// One worker's segment, and how the operation goes in it undisturbed.
@@ -115,6 +117,7 @@ impl<'a> Sweeper<'a> {
 
     fn kill_after(&self, k: usize, tally: &Tally) {
         alarm::set(ALARM_SECS);
+        AT.store(k, SeqCst);
         let child = start(self.operation, &self.lab);
         let on_the_way = child.go_to(&self.trace, k);
         let death = Death { returned: self.has_returned(), in_hand: self.is_in_hand(&child) };
@@ -151,6 +154,17 @@ fn start(operation: &Operation, lab: &Lab) -> Traced {
         (operation.act)(lab, go);
         lab.board.returned.store(1, SeqCst);
     })
+}
+
+/// The instruction that this worker is at.
+static AT: AtomicUsize = AtomicUsize::new(0);
+
+fn tell_where_it_failed(name: &'static str) {
+    let hook = panic::take_hook();
+    panic::set_hook(Box::new(move |info| {
+        notice(&format!("sweep: {name}: killed after instruction {}", AT.load(SeqCst)));
+        hook(info);
+    }));
 }
 
 /// The cores that this process may run on, each by itself.

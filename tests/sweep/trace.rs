@@ -11,20 +11,20 @@ pub(crate) struct Trace {
     instructions: usize,
     /// The address of the instruction after each number of them. Empty where nobody knows.
     addresses: Vec<u64>,
-    /// For each number of instructions, that of the best place to step from.
-    anchors: Vec<usize>,
-    /// How often the address there has been reached by then.
-    hits: Vec<usize>,
+    /// For each number of instructions, how to get there with the fewest stops.
+    ways: Vec<Way>,
 }
 
-/// How to get to a place.
-#[derive(Debug, Clone, Copy)]
+/// How to get to a place: to two breakpoints, one after the other, and then step by step. A
+/// stop at a breakpoint costs what a step costs.
+#[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Way {
-    pub(crate) anchor: Option<Anchor>,
+    pub(crate) anchors: [Anchor; 2],
     pub(crate) steps: usize,
 }
 
-#[derive(Debug, Clone, Copy)]
+/// A breakpoint, and how often it is hit on the way there; 0: it is not needed.
+#[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Anchor {
     pub(crate) address: u64,
     pub(crate) hits: usize,
@@ -33,17 +33,15 @@ pub(crate) struct Anchor {
 impl Trace {
     /// Steps through a whole operation, to its second mark.
     pub(crate) fn record(traced: &Traced) -> Self {
-        let knows_addresses = traced.has_breakpoints();
         let (mut addresses, mut instructions) = (Vec::new(), 0);
         loop {
-            addresses.extend(knows_addresses.then(|| traced.address()));
+            addresses.extend(traced.address());
             if traced.step() == Stop::Marked {
                 break;
             }
             instructions += 1;
         }
-        let hits = count_hits(&addresses);
-        Self { instructions, anchors: best_anchors(&hits), addresses, hits }
+        Self { instructions, ways: ways(&addresses), addresses }
     }
 
     /// Of the operation, the last of which is the system call of the second mark.
@@ -56,24 +54,62 @@ impl Trace {
     }
 
     pub(crate) fn way_to(&self, k: usize) -> Way {
-        match self.anchors.get(k).copied() {
-            None | Some(0) => Way { anchor: None, steps: k },
-            Some(at) => {
-                let anchor = Anchor { address: self.addresses[at], hits: self.hits[at] };
-                Way { anchor: Some(anchor), steps: k - at }
+        self.ways.get(k).copied().unwrap_or(Way { steps: k, ..Way::default() })
+    }
+}
+
+impl Way {
+    fn stops(&self) -> usize {
+        self.anchors[0].hits + self.anchors[1].hits + self.steps
+    }
+}
+
+/// The shortest way to each place.
+fn ways(addresses: &[u64]) -> Vec<Way> {
+    let direct = ways_from(addresses, Anchor::default());
+    let mut ways = direct.clone();
+    // A place in a loop is far from the start, but perhaps near a place that is reached cheaply.
+    for cheap in [1, 4, 16, 64, 256] {
+        let is_cheap = |way: &Way| way.steps == 0 && way.stops() <= cheap;
+        let mut start = 0;
+        while start < addresses.len() {
+            let next = direct[start + 1..].iter().position(is_cheap);
+            let end = next.map_or(addresses.len(), |next| start + 1 + next);
+            let from = direct[start].anchors[1];
+            for (way, other) in
+                ways[start..end].iter_mut().zip(ways_from(&addresses[start..end], from))
+            {
+                if other.stops() < way.stops() {
+                    *way = other;
+                }
             }
+            start = end;
         }
     }
+    ways
+}
+
+/// From the first of `addresses`, to which the anchor leads, to each of them.
+fn ways_from(addresses: &[u64], anchor: Anchor) -> Vec<Way> {
+    let mut way = Way { anchors: [anchor, Anchor::default()], steps: 0 };
+    let ways =
+        addresses.iter().zip(count_hits(addresses)).enumerate().map(|(k, (address, hits))| {
+            way.steps += usize::from(k > 0);
+            if k > 0 && hits < way.anchors[1].hits + way.steps {
+                way = Way { anchors: [anchor, Anchor { address: *address, hits }], steps: 0 };
+            }
+            way
+        });
+    ways.collect()
 }
 
 /// How often the address of each place has been reached when the run is there.
 fn count_hits(addresses: &[u64]) -> Vec<usize> {
     let mut counts: HashMap<u64, usize> = HashMap::new();
-    let (start, mut before) = (addresses.first(), None);
+    let start = addresses.first();
     let hits = addresses.iter().map(|address| {
-        // A repeated string instruction is stepped through piece by piece, but is one hit. Whether
-        // the place where the child stands is one depends on how it came to stand there.
-        if before.replace(address) == Some(address) || start == Some(address) {
+        // Whether where the child stands is a hit depends on how it came to stand there.
+        if start == Some(address) {
             return NO_ANCHOR;
         }
         let count = counts.entry(*address).or_default();
@@ -84,16 +120,3 @@ fn count_hits(addresses: &[u64]) -> Vec<usize> {
 }
 
 const NO_ANCHOR: usize = usize::MAX;
-
-/// A stop at a breakpoint costs what a step costs.
-fn best_anchors(hits: &[usize]) -> Vec<usize> {
-    let (mut at, mut cost) = (0, 0);
-    let anchors = hits.iter().enumerate().map(|(k, hits)| {
-        cost += usize::from(k > 0);
-        if k > 0 && *hits < cost {
-            (at, cost) = (k, *hits);
-        }
-        at
-    });
-    anchors.collect()
-}

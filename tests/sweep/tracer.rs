@@ -65,9 +65,15 @@ impl Traced {
         traced
     }
 
-    /// One instruction.
+    /// One instruction; a repeated string instruction, which traps after each piece, as a whole.
     pub(crate) fn step(&self) -> Stop {
-        self.resume(libc::PTRACE_SINGLESTEP)
+        let before = self.address();
+        loop {
+            let stop = self.resume(libc::PTRACE_SINGLESTEP);
+            if stop == Stop::Marked || before.is_none() || self.address() != before {
+                return stop;
+            }
+        }
     }
 
     /// Full speed to the next mark or breakpoint.
@@ -79,7 +85,7 @@ impl Traced {
     pub(crate) fn go_to(&self, trace: &Trace, k: usize) -> bool {
         let way = trace.way_to(k);
         let mut stop = Stop::Trapped;
-        if let Some(anchor) = way.anchor {
+        for anchor in way.anchors.iter().filter(|anchor| anchor.hits > 0) {
             self.set_breakpoint(Some(anchor.address));
             for _ in 0..anchor.hits {
                 stop = self.run();
@@ -87,15 +93,15 @@ impl Traced {
                     return false;
                 }
             }
-            self.set_breakpoint(None);
         }
+        self.set_breakpoint(None);
         for _ in 0..way.steps {
             stop = self.step();
             if stop == Stop::Marked {
                 break;
             }
         }
-        stop == Stop::Trapped && trace.address(k).is_none_or(|there| there == self.address())
+        stop == Stop::Trapped && trace.address(k) == self.address()
     }
 
     /// SIGKILL; returns when it is dead and reaped.
@@ -129,14 +135,9 @@ impl Traced {
 #[cfg(target_arch = "x86_64")]
 impl Traced {
     /// Of the next instruction.
-    pub(crate) fn address(&self) -> u64 {
+    pub(crate) fn address(&self) -> Option<u64> {
         const RIP: usize = std::mem::offset_of!(libc::user_regs_struct, rip);
-        peek_user(self.child.pid(), RIP)
-    }
-
-    /// Whether breakpoints can be set.
-    pub(crate) fn has_breakpoints(&self) -> bool {
-        ptrace(libc::PTRACE_POKEUSER, self.child.pid(), DEBUG_CONTROL, 0).is_ok()
+        Some(peek_user(self.child.pid(), RIP))
     }
 
     fn set_breakpoint(&self, address: Option<u64>) {
@@ -159,12 +160,8 @@ const DEBUG_CONTROL: usize = DEBUG_ADDRESS + 7 * size_of::<u64>();
 /// Elsewhere every way is gone step by step.
 #[cfg(not(target_arch = "x86_64"))]
 impl Traced {
-    pub(crate) fn address(&self) -> u64 {
-        0
-    }
-
-    pub(crate) fn has_breakpoints(&self) -> bool {
-        false
+    pub(crate) fn address(&self) -> Option<u64> {
+        None
     }
 
     fn set_breakpoint(&self, _: Option<u64>) {}

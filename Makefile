@@ -3,8 +3,9 @@
 # A shell that was open while rustup ran does not know cargo yet.
 export PATH := $(PATH):$(HOME)/.cargo/bin
 KILLS ?= 10000
+STRIDE ?= 1
 
-.PHONY: help setup demo test kill-storm check doc clean
+.PHONY: help setup demo test kill-storm kill-sweep check doc clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
@@ -22,6 +23,10 @@ test: setup ## every test, with the TLS clients of other people
 kill-storm: ## the kill test at any size: make kill-storm KILLS=1000000
 	@scripts/setup build
 	@SHMTLS_KILLS=$(KILLS) cargo test --release --test crash -- --nocapture
+
+kill-sweep: ## a kill after every instruction: make kill-sweep, or every 16th: STRIDE=16
+	@scripts/setup build
+	@SHMTLS_STRIDE=$(STRIDE) cargo test --release --test sweep -- --nocapture
 
 check: ## formatting, clippy and rustdoc, warnings denied
 	@scripts/setup build

@@ -37,6 +37,11 @@ use sweeper::{stride, sweep};
 /// Sweeps all of `operations`, one after the other.
 fn sweep_all(operations: &[Operation]) {
     let _turn = alone();
+    // Without optimisation an operation has up to a million instructions, most of them of no use.
+    if cfg!(debug_assertions) {
+        notice("SKIPPED: a sweep of a debug build; `make kill-sweep` is of a release build");
+        return;
+    }
     if !tracer::is_allowed() {
         notice("SKIPPED: this machine lets no process trace its child");
         return;

@@ -62,6 +62,7 @@ pub(crate) const REPAIRING: [Operation; 3] = [
         act: get_first,
         also: NOTHING_ELSE,
     },
+    Operation { name: "repair, a take", prepare: died_taking, act: get_first, also: NOTHING_ELSE },
     REPAIR_MOVE,
 ];
 

@@ -44,6 +44,10 @@ impl Trace {
         Self { instructions, ways: ways(&addresses), addresses }
     }
 
+    pub(crate) fn is_as(&self, other: &Self) -> bool {
+        (self.instructions, &self.addresses) == (other.instructions, &other.addresses)
+    }
+
     /// Of the operation, the last of which is the system call of the second mark.
     pub(crate) fn instructions(&self) -> usize {
         self.instructions

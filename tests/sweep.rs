@@ -7,6 +7,13 @@
 //! `SHMTLS_STRIDE` is the distance of two kills in instructions (16); `make kill-sweep` sets 1.
 #![allow(unsafe_code)] // ptrace, and boards in shared memory.
 
+use std::sync::MutexGuard;
+
+use tempfile::TempDir;
+
+#[cfg(shmtls_battery)]
+#[path = "sweep/faults.rs"]
+mod faults;
 #[path = "sweep/image.rs"]
 mod image;
 #[path = "sweep/lab.rs"]
@@ -36,17 +43,29 @@ use sweeper::{stride, sweep};
 
 /// Sweeps all of `operations`, one after the other.
 fn sweep_all(operations: &[Operation]) {
-    let _turn = alone();
+    if let Some(_turn) = is_possible() {
+        operations.iter().for_each(|operation| sweep(operation, stride(), room().path()));
+    }
+}
+
+/// The right to sweep, unless this build or this machine cannot.
+fn is_possible() -> Option<MutexGuard<'static, ()>> {
+    let turn = alone();
     // Without optimisation an operation has up to a million instructions, most of them of no use.
     if cfg!(debug_assertions) {
         notice("SKIPPED: a sweep of a debug build; `make kill-sweep` is of a release build");
-        return;
+        return None;
     }
     if !tracer::is_allowed() {
         notice("SKIPPED: this machine lets no process trace its child");
-        return;
+        return None;
     }
-    operations.iter().for_each(|operation| sweep(operation, stride()));
+    Some(turn)
+}
+
+/// For the segments of one sweep.
+fn room() -> TempDir {
+    tempfile::tempdir_in("/dev/shm").expect("a directory in memory")
 }
 
 #[test]

@@ -34,17 +34,14 @@ const NEW: u64 = 2;
 const LEN: usize = 200;
 
 pub(crate) const STORING: [Operation; 4] = [
-    Operation { name: "insert", prepare: few, act: insert, also: NOTHING_ELSE },
+    INSERT,
     Operation { name: "replace", prepare: few_and_it, act: insert, also: NOTHING_ELSE },
     Operation { name: "insert and join", prepare: few, act: first_insert, also: NOTHING_ELSE },
-    Operation { name: "evict", prepare: full, act: insert, also: NOTHING_ELSE },
+    EVICT,
 ];
 
-pub(crate) const FINDING: [Operation; 3] = [
-    Operation { name: "get", prepare: few_and_it, act: get, also: NOTHING_ELSE },
-    TAKE,
-    Operation { name: "remove", prepare: few_and_it, act: remove, also: NOTHING_ELSE },
-];
+pub(crate) const FINDING: [Operation; 3] =
+    [Operation { name: "get", prepare: few_and_it, act: get, also: NOTHING_ELSE }, TAKE, REMOVE];
 
 pub(crate) const TAKE: Operation =
     Operation { name: "take", prepare: few_and_it, act: take, also: NOTHING_ELSE };
@@ -85,6 +82,15 @@ pub(crate) const SEGMENT: [Operation; 2] = [
     Operation { name: "attach", prepare: few, act: attach, also: NOTHING_ELSE },
     Operation { name: "create", prepare: few, act: create, also: absent_or_whole },
 ];
+
+pub(crate) const INSERT: Operation =
+    Operation { name: "insert", prepare: few, act: insert, also: NOTHING_ELSE };
+
+pub(crate) const EVICT: Operation =
+    Operation { name: "evict", prepare: full, act: insert, also: NOTHING_ELSE };
+
+pub(crate) const REMOVE: Operation =
+    Operation { name: "remove", prepare: few_and_it, act: remove, also: NOTHING_ELSE };
 
 // ---- how it is before --------------------------------------------------------------------------
 

@@ -53,14 +53,13 @@ pub(crate) fn stride() -> usize {
 
 /// Kills a child after every `stride`th instruction of `operation`. Panics if a survivor finds
 /// anything that must not be.
-pub(crate) fn sweep(operation: &Operation, stride: usize) {
+pub(crate) fn sweep(operation: &Operation, stride: usize, room: &Path) {
     let start = Instant::now();
-    let room = tempfile::tempdir_in("/dev/shm").expect("a directory in memory");
     let tally = Shared::<Tally>::new();
     let cores = cores();
     let workers = cores.iter().enumerate().map(|(worker, core)| {
         let share = (worker * stride, cores.len() * stride);
-        let (room, tally) = (room.path().join(worker.to_string()), &tally);
+        let (room, tally) = (room.join(worker.to_string()), &tally);
         fork(move || {
             // A child that runs where its tracer does is switched to at once.
             let _ = sched_setaffinity(Pid::from_raw(0), core);

@@ -5,8 +5,9 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 KILLS ?= 40000
 MINUTES ?= 10
 SECONDS ?= 60
+STRIDE ?= 1
 
-.PHONY: help setup demo test kill-storm soak model fuzz check doc clean
+.PHONY: help setup demo test kill-storm kill-sweep soak model fuzz check doc clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
@@ -36,6 +37,10 @@ model: ## every schedule of the lock's model, some minutes: all kernels, and bro
 fuzz: ## hostile segments, on every core: make fuzz SECONDS=3600
 	@scripts/setup fuzz
 	@scripts/fuzz $(SECONDS)
+
+kill-sweep: ## a kill after every instruction: make kill-sweep, or every 16th: STRIDE=16
+	@scripts/setup build
+	@SHMTLS_STRIDE=$(STRIDE) cargo test --release --test sweep -- --nocapture
 
 check: ## formatting, clippy and rustdoc, warnings denied
 	@scripts/setup build

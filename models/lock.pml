@@ -18,32 +18,13 @@
  *   word     in the end no dead thread owns the lock; if the kernel did not help, a visitor
  *            finds that it is dead.
  *
- * Sizes (-D): PROCS, ROUNDS, KILLS; EARLY: sleeps that end for no reason (a signal, a slice);
- * GIVE_UPS: waits that end at the deadline; INITIAL: the word at first.
+ * Sizes (-D, models/run has defaults): PROCS, ROUNDS, KILLS; EARLY: sleeps that end
+ * for no reason (a signal, a slice); GIVE_UPS: waits that end at the deadline; INITIAL: the word.
  * Kernels: K62 (the default), K55, K2026, NOHELP (no robust exit), LOSSY (K62, may skip it).
  * REUSE: a dead thread's ID is given to a new one, which wants the lock, too; STRANGERS: which
  * does not. ANY_ORDER: a wake may reach any sleeper (they differ in real-time priority).
  * All other names are other protocols: known-bad ones, and ways to get rid of WAITERS.
  */
-
-#ifndef PROCS
-#define PROCS 3
-#endif
-#ifndef ROUNDS
-#define ROUNDS 1
-#endif
-#ifndef KILLS
-#define KILLS 1
-#endif
-#ifndef EARLY
-#define EARLY 0
-#endif
-#ifndef GIVE_UPS
-#define GIVE_UPS 0
-#endif
-#ifndef INITIAL
-#define INITIAL 0
-#endif
 
 /* The word is its own highest byte: the constants of robust.rs, shifted right by 24. */
 #define WAITERS 128
@@ -97,15 +78,15 @@ bit torn;               /* a thread died in the section, and nobody has repaired
 #else
 #define RESENDS (OWNER(word) == 0)
 #endif
-#if defined(NOHELP) || defined(LOSSY)
-#define MAY_STAY_OWNED 1
-#else
-#define MAY_STAY_OWNED 0
-#endif
 #ifdef NO_PENDING
 #define PENDING 0
 #else
 #define PENDING 1
+#endif
+#if defined(NOHELP) || defined(LOSSY)
+#define MAY_STAY_OWNED 1
+#else
+#define MAY_STAY_OWNED 0
 #endif
 
 /* Everybody is asleep or gone. */
@@ -206,8 +187,10 @@ look_again:
 	fi;
 
 #ifdef PROBE_WAITERS
+#define TO_SLEEP (WAITERS | OWNER(seen))
 #define CLAIMED (OWNER(word) == TID)
 #else
+#define TO_SLEEP (WAITERS | seen)
 #define CLAIMED (WITHOUT_WAITERS(word) == (TID | OWNER_DIED))
 #endif
 	/* robust.rs: fn take_over: `self.change(claim, self.tid, Death::Stolen)` */
@@ -237,11 +220,6 @@ sleep:
 	:: d_step { OWNER(word) != 0 && OWNER(word) != TID -> seen = word }
 	fi;
 
-#ifdef PROBE_WAITERS
-#define TO_SLEEP (WAITERS | OWNER(seen))
-#else
-#define TO_SLEEP (WAITERS | seen)
-#endif
 	/* robust.rs: fn sleep: `self.word.compare_exchange(seen, asleep` */
 mark:
 	if
@@ -346,16 +324,15 @@ clear_waiters:
 	:: d_step { word == WAITERS -> word = 0 }
 	:: true -> goto leave
 	fi;
+#ifdef WAKES_AGAIN
 	/* other protocol */
 wake_again:
 	if
 	DIES
-#ifdef WAKES_AGAIN
-	:: d_step { WAKE } -> goto leave
-#else
-	:: true -> goto leave
-#endif
+	:: d_step { WAKE }
 	fi;
+#endif
+	goto leave;
 #endif
 
 #if defined(PROBE_WAITERS) || defined(OWNER_CLEARS)

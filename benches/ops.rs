@@ -100,7 +100,7 @@ fn sealing(c: &mut Criterion) {
     let context = Context::named("bench");
     let key = shmtls::SealingKey::random().expect("a key");
     for size in [200, 1024, 2048, 4096] {
-        let options = Options::new().size(SESSIONS * (size as u64 + 150) * 5 / 4);
+        let options = Options::new().size(SESSIONS * (size as u64 + 150) * 4);
         let plain = options.clone().create_memfd().expect("a segment");
         let sealed = options.sealed(&key).create_memfd().expect("a sealed segment");
         let caches = [("plain", plain), ("sealed", sealed)];

@@ -118,8 +118,8 @@ impl Geometry {
 
     /// The geometry that a header describes, if a creator of this layout can have written it.
     ///
-    /// Everything but the free choices (total length, members, session limit, lifetime, seed, sealing) is
-    /// computed anew and compared, so no field can point outside the file.
+    /// Everything but the free choices (total length, members, session limit, lifetime, seed,
+    /// sealing) is computed anew and compared, so no field can point outside the file.
     pub(crate) fn parse(header: &HeaderBytes, file_len: u64) -> Result<Self, AttachError> {
         header.check_identity()?;
         let total_bytes = header.u64(offset_of!(Header, total_bytes));

@@ -50,8 +50,8 @@ pub enum Inserted {
     New,
     /// It is there, in place of an earlier one.
     Replaced,
-    /// It was there already, byte for byte, until the same expiry. A sealed segment cannot tell, and
-    /// says `Replaced`.
+    /// It was there already, byte for byte, until the same expiry. A sealed segment cannot tell,
+    /// and says `Replaced`.
     Unchanged,
     /// It is there; so many live sessions had to go for it.
     Evicted(u16),

@@ -58,7 +58,8 @@ const ENTRY_LABEL: &[u8] = b"entry";
 
 /// The key of a sealed segment: see [`Options::sealed`](crate::Options::sealed).
 ///
-/// It lies in memory that stays out of core dumps, and out of swap where RLIMIT_MEMLOCK allows. Clones share it; the last one wipes it. A forked child inherits it.
+/// It lies in memory that stays out of core dumps, and out of swap where RLIMIT_MEMLOCK allows.
+/// Clones share it; the last one wipes it. A forked child inherits it.
 ///
 /// ```
 /// use shmtls::{Options, SealingKey};

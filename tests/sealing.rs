@@ -1,5 +1,5 @@
-//! Sealed segments: what nobody without the key can read or make, and that all else is as in a plain
-//! one. `cache.rs` runs here once more, on sealed segments.
+//! Sealed segments: what nobody without the key can read or make, and that all else is as in a
+//! plain one. `cache.rs` runs here once more, on sealed segments.
 #![allow(unsafe_code)] // Boards in shared memory, a seccomp filter.
 
 #[path = "cache.rs"]

@@ -1,5 +1,5 @@
-//! Somebody without the key has the segment, reads all of it, and writes whatever he likes: also the
-//! records' checks, whose seed stands in the header.
+//! Somebody without the key has the segment, reads all of it, and writes whatever he likes: also
+//! the records' checks, whose seed stands in the header.
 
 use std::collections::HashSet;
 

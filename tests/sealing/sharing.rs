@@ -97,7 +97,7 @@ fn started_workers_attach_with_the_key_they_were_handed() {
 }
 
 /// A worker that lost its key must not store plain sessions into a sealed segment, nor one with a
-/// wrong key fill it with what nobody can open: it is told at the start, and has not written a byte.
+/// wrong key fill it with what nobody can open: it is told at the start, and writes not a byte.
 #[test]
 fn without_the_right_key_nobody_attaches() {
     let (name, right) = (Named::new("refused"), key());

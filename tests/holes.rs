@@ -28,6 +28,9 @@ mod interrupted;
 mod lab;
 #[path = "holes/limits.rs"]
 mod limits;
+#[cfg(shmtls_battery)]
+#[path = "holes/mistakes.rs"]
+mod mistakes;
 #[path = "holes/namespaces.rs"]
 mod namespaces;
 #[path = "holes/owners.rs"]

@@ -54,8 +54,8 @@ pub(crate) fn boot_id() -> io::Result<[u64; 2]> {
     Ok([half(0..16).unwrap_or(0), half(16..32).unwrap_or(0)])
 }
 
-/// What /proc says, or `unknown` where it is not to be seen. Who lacks a descriptor or a system call
-/// is told so: what he could not read he must not take for something else.
+/// What /proc says, or `unknown` where it is not to be seen. Who lacks a descriptor or a system
+/// call is told so: what he could not read he must not take for something else.
 fn known_or<T>(unknown: T, answer: io::Result<T>) -> io::Result<T> {
     answer.or_else(|error| match error.raw_os_error() {
         Some(libc::ENOENT | libc::ENOTDIR | libc::EACCES) => Ok(unknown),

@@ -11,7 +11,7 @@ use std::os::unix::fs::FileExt;
 use std::ptr::{self, NonNull};
 use std::sync::atomic::Ordering::SeqCst;
 use std::sync::atomic::{AtomicU32, AtomicU64};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::sys::mman::{MapFlags, ProtFlags, mmap_anonymous, munmap};
 
@@ -129,4 +129,13 @@ impl RunDelay {
         let nanos = text.split(' ').nth(1).and_then(|field| field.parse().ok());
         Duration::from_nanos(nanos.unwrap_or(0))
     }
+}
+
+/// Does `operation`; how long it took, less the time for which this thread had no core.
+pub(crate) fn waiting<R>(operation: impl FnOnce() -> R) -> (R, Duration) {
+    let delay = RunDelay::of_this_thread();
+    let (start, delayed) = (Instant::now(), delay.so_far());
+    let result = operation();
+    let took = start.elapsed();
+    (result, took.saturating_sub(delay.so_far() - delayed))
 }

@@ -8,7 +8,7 @@ use shmtls::{Busy, Cache, Inserted, Miss, Options};
 
 use super::payload::{Rng, check, context, id, payload, soon, with_buckets};
 use super::procs::{Child, alone, fork};
-use super::scoreboard::RunDelay;
+use super::scoreboard::waiting;
 
 const DEADLINE: Duration = Duration::from_millis(50);
 const SLACK: Duration = Duration::from_millis(50);
@@ -50,15 +50,6 @@ fn timed<R>(operation: impl FnOnce() -> R) -> R {
     let (result, waited) = waiting(operation);
     assert!(start.elapsed() >= DEADLINE && waited < DEADLINE + SLACK, "waited {waited:?}");
     result
-}
-
-/// Does `operation`; how long it took, less the time for which this thread had no core.
-fn waiting<R>(operation: impl FnOnce() -> R) -> (R, Duration) {
-    let delay = RunDelay::of_this_thread();
-    let (start, delayed) = (Instant::now(), delay.so_far());
-    let result = operation();
-    let took = start.elapsed();
-    (result, took.saturating_sub(delay.so_far() - delayed))
 }
 
 fn give_up_on_everything(cache: &Cache) {

@@ -17,6 +17,11 @@ mod server;
 
 #[cfg(feature = "openssl")]
 #[allow(dead_code, reason = "each test crate uses its part")]
+#[path = "common/tls_lab.rs"]
+mod tls_lab;
+
+#[cfg(feature = "openssl")]
+#[allow(dead_code, reason = "each test crate uses its part")]
 #[path = "common/clients.rs"]
 mod clients;
 #[cfg(feature = "openssl")]
@@ -39,6 +44,9 @@ mod deaths;
 #[cfg(feature = "openssl")]
 #[path = "secrets/examples.rs"]
 mod examples;
+#[cfg(feature = "openssl")]
+#[path = "secrets/handshakes.rs"]
+mod handshakes;
 #[path = "secrets/key_cores.rs"]
 mod key_cores;
 #[path = "secrets/play.rs"]

@@ -17,11 +17,13 @@ fn one_bucket() -> Cache {
     with_buckets(options, 1, 64 << 10).create_memfd().expect("a segment")
 }
 
-/// Stores and lets go again, until it is killed.
+/// Stores and lets go again, until it is killed. Behind the canary there is always another session:
+/// what a dead one leaves lies between others, not only at the end.
 fn live(cache: &Cache, canary: Canary, let_go: fn(&Cache)) {
     canary.with(|bytes| {
-        loop {
+        for serial in 0.. {
             let _ = cache.insert(&context(), &id(1), bytes, soon());
+            let _ = cache.insert(&context(), &id(20), &payload(20, serial, 100), soon());
             let_go(cache);
         }
     });

@@ -15,6 +15,24 @@ mod scoreboard;
 #[path = "common/server.rs"]
 mod server;
 
+#[cfg(feature = "openssl")]
+#[allow(dead_code, reason = "each test crate uses its part")]
+#[path = "common/tls_lab.rs"]
+mod tls_lab;
+
+#[cfg(feature = "openssl")]
+#[allow(dead_code, reason = "each test crate uses its part")]
+#[path = "common/clients.rs"]
+mod clients;
+#[cfg(feature = "openssl")]
+#[path = "common/forwarder.rs"]
+mod forwarder;
+/// The path by which these know each other.
+#[cfg(feature = "openssl")]
+mod common {
+    pub(crate) use crate::{forwarder, server};
+}
+
 #[path = "secrets/canary.rs"]
 mod canary;
 #[path = "secrets/cores.rs"]
@@ -23,6 +41,12 @@ mod cores;
 mod crash;
 #[path = "secrets/deaths.rs"]
 mod deaths;
+#[cfg(feature = "openssl")]
+#[path = "secrets/examples.rs"]
+mod examples;
+#[cfg(feature = "openssl")]
+#[path = "secrets/handshakes.rs"]
+mod handshakes;
 #[path = "secrets/key_cores.rs"]
 mod key_cores;
 #[path = "secrets/play.rs"]

@@ -59,6 +59,8 @@ impl Server {
             .arg("--key")
             .arg(dir.path().join("key.pem"))
             .args(args)
+            // Whatever goes wrong it tells at length.
+            .env("RUST_BACKTRACE", "full")
             // A group of its own, so that one signal reaches the workers too.
             .process_group(0)
             .stdin(Stdio::null())
@@ -122,7 +124,7 @@ impl Server {
         eventually("the server has ended", || self.child.try_wait().expect("a child of ours"))
     }
 
-    fn pid(&self) -> Pid {
+    pub(crate) fn pid(&self) -> Pid {
         Pid::from_raw(self.child.id().try_into().expect("a pid"))
     }
 }

@@ -123,7 +123,7 @@ fn raise_core_limit() {
 }
 
 /// `T` is stopped, `Z` dead but not reaped; `None` gone.
-fn state(pid: i32) -> Option<char> {
+pub(crate) fn state(pid: i32) -> Option<char> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     stat.rsplit_once(") ")?.1.chars().next()
 }

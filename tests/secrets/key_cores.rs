@@ -31,7 +31,7 @@ fn no_key_is_in_the_core_dump_of_who_published_it() {
             (cache, files)
         });
         let segment = segment_bytes(&play.attach());
-        let keys = keys[..count(format)].iter().map(|key| key.with(|key| secrets_of(key)));
+        let keys = keys[..count(format)].iter().map(|key| key.with(secrets_of));
         let needles = keys.reduce(Needles::and).expect("a key");
         assert!(needles.found_in(&segment) > 0, "{name}: they were published");
         assert_eq!(dumps.count(&needles), [0, 0], "{name}");

@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::thread::sleep;
 use std::time::Duration;
 
-use shmtls::{Cache, Expiry, Library, NewSession, Options};
+use shmtls::{Cache, Expiry, Inserted, Library, NewSession, Options};
 
 use super::canary::{Canary, Needles, WORD, segment_bytes};
 use super::payload::{context, id, payload, soon, with_buckets};
@@ -163,6 +163,45 @@ fn a_session_that_was_moved_is_in_one_place_only() {
         assert!(places.len() == 2 && places[0] < before[0], "{before:?}, then {places:?}");
         assert_eq!(stage.cache.remove(&context(), &id(CANARY)), Ok(true));
         stage.assert_gone("moved and removed");
+    }
+}
+
+/// The last of them leaves a place that nothing else may take for long.
+#[test]
+fn a_session_that_was_moved_from_the_end_leaves_nothing_there() {
+    let _turn = alone();
+    let neighbours = Stage::new().room_for_small_ones();
+    let stage = Stage::new();
+    stage.fill(0..1, 3000);
+    // As much of the rest as the canary does not need.
+    stage.fill(1..neighbours - 8, 100);
+    stage.store_canary(soon(), false);
+    let before = stage.places();
+    let _ = stage.cache.remove(&context(), &id(0));
+    for len in (20..3000).step_by(16) {
+        let bytes = payload(1000, 0, len);
+        assert!(stage.cache.insert(&context(), &id(1000), &bytes, soon()).is_stored());
+        if stage.places() != before {
+            break;
+        }
+        let _ = stage.cache.remove(&context(), &id(1000));
+    }
+    stage.assert_there();
+    let places = stage.places();
+    assert!(places.len() == 2 && places[0] < before[0], "{before:?}, then {places:?}");
+    assert_eq!(stage.cache.remove(&context(), &id(CANARY)), Ok(true));
+    stage.assert_gone("moved from the end and removed");
+}
+
+impl Stage {
+    /// How many small sessions fit beside a long one.
+    fn room_for_small_ones(&self) -> u64 {
+        self.fill(0..1, 3000);
+        let fits = |number: &u64| {
+            let bytes = payload(*number, 0, 100 + (*number % 7) as usize * 31);
+            self.cache.insert(&context(), &id(*number), &bytes, soon()) == Inserted::New
+        };
+        (1..).take_while(fits).last().expect("some")
     }
 }
 

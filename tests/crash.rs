@@ -161,7 +161,9 @@ fn ids_that_come_round_all_the_time_mislead_nobody() {
 #[test]
 fn workers_that_stand_still_delay_only_their_bucket() {
     let Some(_turn) = turn("stopped") else { return };
-    let after = Storm { name: "stopped", stops: true, kills: percent(5), ..base() }.run();
+    let pause = Duration::from_millis(5);
+    let storm = Storm { name: "stopped", stops: true, pause, kills: percent(5), ..base() };
+    let after = storm.run();
     assert!(after.stats.owner_died_kernel > 0, "{after}");
 }
 
@@ -213,5 +215,7 @@ fn a_killed_creator_leaves_a_whole_segment_or_none() {
 /// Plain kills of a full cache's workers.
 fn base() -> Storm {
     let (death, ids) = (Death::Killed, Ids::Fresh);
-    Storm { name: "", plan: full(), death, ids, stops: false, kills: 0 }
+    // Where windows are wide an operation takes longer.
+    let pause = Duration::from_micros(if battery::IS_WIDE { 2000 } else { 300 });
+    Storm { name: "", plan: full(), death, ids, stops: false, pause, kills: 0 }
 }

@@ -102,7 +102,7 @@ fn turn(name: &str) -> Option<MutexGuard<'static, ()>> {
 #[test]
 fn a_full_cache_survives_kill_9_anywhere() {
     let Some(_turn) = turn("full") else { return };
-    let after = Storm { name: "full", kills: percent(44), ..base() }.run();
+    let after = Storm { name: "full", kills: percent(45), ..base() }.run();
     assert!(after.stats.owner_died_kernel > 0 && after.stats.evicted > 0, "{after}");
 }
 
@@ -175,7 +175,8 @@ fn workers_may_die_of_hunger() {
         return notice("SKIPPED: starved: this user may not make a memory cgroup");
     };
     let storm = Storm { name: "starved", death: Death::Starved(memory), ..base() };
-    Storm { kills: percent(1), ..storm }.run();
+    // The kernel takes its time, so these come on top of the others.
+    Storm { kills: percent(1).min(2000), ..storm }.run();
 }
 
 /// A segment is there whole or not at all, whenever its creator dies.

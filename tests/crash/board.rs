@@ -10,6 +10,8 @@ use super::payload::{self, Rng, context, id, soon};
 use super::scoreboard::Zeroed;
 
 pub(crate) const WORKERS_MAX: usize = 16;
+/// Workers that live for seconds, own nothing, and see what takes longer than the others' lives.
+pub(crate) const VETERANS: usize = 2;
 const IDS_MAX: usize = 512;
 /// The ledger knows the last half of 2^30 sessions: by then every older one has gone.
 const LEDGER_WORDS: usize = 1 << 24;

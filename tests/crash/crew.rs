@@ -8,7 +8,7 @@ use nix::sys::signal::{SigSet, Signal};
 use shmtls::Cache;
 
 use super::battery;
-use super::board::{Board, Plan};
+use super::board::{Board, Plan, VETERANS};
 use super::kernel::{hasten, pidfd_open, process_mrelease, step_back, step_forward};
 use super::memory::{SmallMemory, eat};
 use super::payload::Rng;
@@ -37,6 +37,8 @@ pub(crate) enum Ids {
     Few,
 }
 
+/// After so long one of the veterans is killed.
+const SERVICE: Duration = Duration::from_secs(4);
 /// Tells a worker to eat until it is killed.
 const EAT: Signal = Signal::SIGUSR1;
 
@@ -51,7 +53,10 @@ pub(crate) struct Crew<'a> {
     pub(crate) told: &'a str,
     pub(crate) rng: Rng,
     report: Arc<Report>,
+    /// The veterans come last.
     workers: Vec<Child>,
+    /// When a veteran was replaced, and which is next.
+    relieved: (Instant, usize),
     /// Those that stand still, and until when.
     standing: Vec<(usize, Instant)>,
 }
@@ -64,12 +69,13 @@ impl<'a> Crew<'a> {
         rng: Rng,
     ) -> Self {
         let (report, workers, standing) = (Report::new(), Vec::new(), Vec::new());
+        let relieved = (Instant::now(), 0);
         let mut crew =
-            Self { plan, board, cache, death, ids, told, rng, report, workers, standing };
+            Self { plan, board, cache, death, ids, told, rng, report, workers, relieved, standing };
         step_forward();
         // The workers inherit it, and wait for it.
         SigSet::from(EAT).thread_block().expect("a signal that may be blocked");
-        for slot in 0..plan.workers {
+        for slot in 0..plan.workers + VETERANS {
             let worker = crew.fork(slot);
             crew.workers.push(worker);
         }
@@ -78,19 +84,42 @@ impl<'a> Crew<'a> {
 
     /// Lets some of them die together, or each death would wait for a core alone; says how many.
     pub(crate) fn kill_some(&mut self) -> u64 {
-        let crew = self.workers.len() as u64;
+        let crew = self.plan.workers as u64;
         let together = if self.ids == Ids::Reused { 1 } else { 1 + self.rng.below(crew * 2 / 3) };
         let first = self.rng.below(crew);
         let victims = (first..first + together).map(|slot| (slot % crew) as usize);
-        victims.clone().for_each(|slot| self.put_to_death(slot));
-        victims.for_each(|slot| self.replace(slot));
-        together
+        // Who stands still does so for as long as it was told to.
+        let victims: Vec<usize> = victims.filter(|slot| !self.is_standing(*slot)).collect();
+        victims.iter().for_each(|slot| self.put_to_death(*slot));
+        victims.iter().for_each(|slot| self.replace(*slot));
+        victims.len() as u64 + self.relieve_veteran()
+    }
+
+    /// Kills a veteran whose time has come; says how many.
+    fn relieve_veteran(&mut self) -> u64 {
+        let (since, next) = self.relieved;
+        let is_due = since.elapsed() > SERVICE;
+        if is_due {
+            let slot = self.plan.workers + next;
+            self.put_to_death(slot);
+            self.replace(slot);
+            self.relieved = (Instant::now(), (next + 1) % VETERANS);
+        }
+        is_due.into()
     }
 
     pub(crate) fn kill_all(mut self) -> u64 {
         (0..self.workers.len()).for_each(|slot| self.put_to_death(slot));
         (0..self.workers.len()).for_each(|slot| self.see_dead(slot));
         self.workers.len() as u64
+    }
+
+    fn is_standing(&self, slot: usize) -> bool {
+        self.standing.iter().any(|(stands, _)| *stands == slot)
+    }
+
+    fn is_veteran(&self, slot: usize) -> bool {
+        slot >= self.plan.workers
     }
 
     fn put_to_death(&self, slot: usize) {
@@ -102,6 +131,7 @@ impl<'a> Crew<'a> {
                 victim.signal(Signal::SIGKILL);
                 process_mrelease(&pidfd);
             }
+            Death::Starved(_) if self.is_veteran(slot) => victim.signal(Signal::SIGKILL),
             Death::Starved(_) => victim.signal(EAT),
         }
         hasten(victim.pid());
@@ -128,10 +158,9 @@ impl<'a> Crew<'a> {
     ///
     /// Of those that have stood for long enough some go on and some are killed as they stand.
     pub(crate) fn stop_one(&mut self) -> u64 {
-        let slot = self.rng.below(self.workers.len() as u64) as usize;
-        let is_standing = self.standing.iter().any(|(stands, _)| *stands == slot);
-        if !is_standing && self.standing.len() < self.workers.len() / 3 {
-            let most = if self.rng.one_in(4) { 120_000 } else { 5000 };
+        let slot = self.rng.below(self.plan.workers as u64) as usize;
+        if !self.is_standing(slot) && self.standing.len() < self.plan.workers / 3 {
+            let most = if self.rng.one_in(4) { 400_000 } else { 5000 };
             let until = Instant::now() + Duration::from_micros(self.rng.below(most));
             self.board.stops(slot);
             self.workers[slot].signal(Signal::SIGSTOP);
@@ -162,7 +191,7 @@ impl<'a> Crew<'a> {
             step_back();
             battery::begin(seed);
             thread::scope(|scope| {
-                if let Death::Starved(memory) = self.death {
+                if let (Death::Starved(memory), false) = (self.death, self.is_veteran(slot)) {
                     memory.enter();
                     scope.spawn(|| SigSet::from(EAT).wait().map(|_| eat()));
                 }

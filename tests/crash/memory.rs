@@ -5,10 +5,10 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 /// Enough for the workers themselves, and little more.
-const LIMIT: &str = "33554432";
+const LIMIT: &str = "16777216";
 const PIECE: usize = 64 << 10;
 /// Pieces after which there is no limit.
-const MOST: usize = 2048;
+const MOST: usize = 1024;
 
 /// Removed when dropped, after all who were in it have gone.
 #[derive(Debug)]

@@ -29,6 +29,8 @@ pub(crate) struct Storm {
     pub(crate) ids: Ids,
     /// Workers stand still now and then.
     pub(crate) stops: bool,
+    /// The longest between two kills.
+    pub(crate) pause: Duration,
     pub(crate) kills: u64,
 }
 
@@ -73,7 +75,7 @@ impl Storm {
         let mut kills = 0;
         while kills < self.kills {
             if rng.one_in(2) {
-                thread::sleep(Duration::from_nanos(rng.below(300_000)));
+                thread::sleep(Duration::from_nanos(rng.below(self.pause.as_nanos() as u64)));
             }
             if matches!(self.death, Death::Starved(_)) {
                 board.prepare();

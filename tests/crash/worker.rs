@@ -285,7 +285,7 @@ impl<'a> Worker<'a> {
             }
             96..98 => {
                 let purged = self.timed_over(self.plan.buckets, Cache::sweep);
-                self.note_busy(purged.busy as usize);
+                self.note_busy(purged.busy);
             }
             _ => {
                 let _ = self.timed(|cache| cache.size_of(&context(), &id(number)));

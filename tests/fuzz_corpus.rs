@@ -9,8 +9,14 @@ mod payload;
 #[path = "common/scoreboard.rs"]
 mod scoreboard;
 
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
 use hostile::Victim;
+use nix::unistd::alarm;
 use payload::Rng;
+
+/// Of one input, which takes milliseconds.
+const ALARM_SECS: u32 = 60;
 
 /// Names the input of the execution that panics.
 struct Replay<'a>(&'a str, &'a [u8]);
@@ -23,15 +29,25 @@ impl Drop for Replay<'_> {
     }
 }
 
+/// There is one alarm in a process.
+fn alone() -> MutexGuard<'static, ()> {
+    static TURN: Mutex<()> = Mutex::new(());
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 fn execute(victim: &mut Victim, name: &str, input: &[u8]) {
+    // What hangs ends this process.
+    alarm::set(ALARM_SECS);
     let replay = Replay(name, input);
     victim.execute(replay.1);
     victim.recover();
+    alarm::cancel();
 }
 
 /// Each file was the end of a process once, or comes where no other input does.
 #[test]
 fn every_input_that_once_mattered_is_survived() {
+    let _turn = alone();
     let corpus = concat!(env!("CARGO_MANIFEST_DIR"), "/fuzz/corpus/hostile");
     let mut victim = Victim::new();
     let mut count = 0;
@@ -46,6 +62,7 @@ fn every_input_that_once_mattered_is_survived() {
 
 #[test]
 fn noise_is_survived() {
+    let _turn = alone();
     let mut random = Rng::new(0x6e6f_6973);
     let mut victim = Victim::new();
     for round in 0..1000 {

@@ -44,6 +44,13 @@ fn a_linker_needs_more_than_gcc() {
 }
 
 #[test]
+fn to_fuzz_only_a_cpp_compiler_is_needed_besides() {
+    let machine = Machine::new(&BUILD_TOOLS);
+    assert!(machine.setup("fuzz").0);
+    assert_eq!(machine.apt_calls(), ["install g++"]);
+}
+
+#[test]
 fn the_package_lists_are_fetched_only_if_they_must_be() {
     let machine = Machine::new(&BUILD_TOOLS);
     machine.write("no-lists", "");
@@ -92,7 +99,7 @@ fn a_failing_apt_is_quoted() {
 
     machine.program("apt-get", "exit 0");
     let (done, said) = machine.setup("test");
-    assert!(!done && said.contains("yet missing: openssl curl"), "{said}");
+    assert!(!done && said.contains("yet missing: g++ openssl curl"), "{said}");
 }
 
 /// A machine on which only these programs are installed, all of them idle, and apt-get, which
@@ -112,7 +119,7 @@ echo "$action${1:+ }$*" >>"$ROOT/apt-calls"
 if [ "$action" = update ]; then rm -f "$ROOT/no-lists"; exit; fi
 [ ! -e "$ROOT/no-lists" ] || exit 100
 for package; do
-    case $package in gcc) program=cc ;; gnutls-bin) program=gnutls-cli ;; nginx-light) program=nginx ;; *) program=$package ;; esac
+    case $package in gcc) program=cc ;; g++) program=c++ ;; gnutls-bin) program=gnutls-cli ;; nginx-light) program=nginx ;; *) program=$package ;; esac
     ln -sf cargo "$ROOT/bin/$program"
 done
 "#;

@@ -167,8 +167,8 @@ fn an_update_made_for_another_epoch_is_refused_and_changes_nothing() {
     }
 }
 
-/// The last epoch can only be the work of a vandal. The update after it once had epoch 0, which says
-/// that there are no keys.
+/// The last epoch can only be the work of a vandal. The update after it once had epoch 0, which
+/// says that there are no keys.
 #[test]
 fn an_update_after_the_last_epoch_of_all_counts() {
     let lab = Lab::new();

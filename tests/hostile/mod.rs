@@ -108,7 +108,7 @@ impl Victim {
         for _ in 0..STEPS_MAX {
             let Some(what) = input.byte() else { break };
             let done = match what {
-                0..128 => self.window.mutate(&mut input, self.tid),
+                0..128 => self.window.mutate(what, &mut input, self.tid),
                 _ => self.operate(what, &mut input, &mut attached),
             };
             if done.is_none() {

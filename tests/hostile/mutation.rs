@@ -17,8 +17,8 @@ const CHECK: usize = 32;
 
 impl Window {
     /// One change, as the input wants it. `None`: it ended in the middle of one.
-    pub(crate) fn mutate(&self, input: &mut Input<'_>, tid: u32) -> Option<()> {
-        match input.byte()? % 32 {
+    pub(crate) fn mutate(&self, what: u8, input: &mut Input<'_>, tid: u32) -> Option<()> {
+        match what % 32 {
             0 => self.seal_header(),
             1 => self.seal_keys(input.byte()?.into()),
             2 | 3 => self.reforge(input)?,

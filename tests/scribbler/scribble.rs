@@ -41,9 +41,9 @@ impl Scribbler<'_> {
             14..16 => self.lock_word(KEYS_LOCK),
             16..22 => self.noise(bucket + GENERATION, 1),
             22..34 => self.noise(bucket + 2, BUCKET_HEADER_WORDS - 2),
-            34..50 => self.noise(bucket + BUCKET_HEADER_WORDS, RECORDS - BUCKET_HEADER_WORDS),
-            50..66 => self.record(bucket),
-            66..78 => self.noise(bucket + RECORDS, BUCKET_WORDS - RECORDS),
+            34..38 => self.noise(bucket + BUCKET_HEADER_WORDS, RECORDS - BUCKET_HEADER_WORDS),
+            38..72 => self.record(bucket),
+            72..78 => self.noise(bucket + RECORDS, BUCKET_WORDS - RECORDS),
             78 => self.noise(MEMBERS_LOCK + 1, 1),
             79..84 => self.noise(RETIRED.start, RETIRED.len()),
             84..87 => self.noise(KEYS, 2),
@@ -74,7 +74,7 @@ impl Scribbler<'_> {
         self.window.set(at, value);
     }
 
-    /// The head of a record, of all lengths, or a copy of one record over another.
+    /// A word of the head of a record, or of any of it, or a copy of one record over another.
     fn record(&mut self, bucket: usize) {
         let number = (bucket - self.window.buckets) / BUCKET_WORDS;
         let mut pick = || {
@@ -82,11 +82,13 @@ impl Scribbler<'_> {
             self.window.record(number, slot)
         };
         let ((from, words), (to, _)) = (pick(), pick());
-        if self.rng.one_in(3) {
-            let room = bucket + BUCKET_WORDS - to;
-            (0..words.min(room)).for_each(|n| self.window.set(to + n, self.window.get(from + n)));
-        } else {
-            self.noise(from, RECORD_HEAD_WORDS);
+        match self.rng.below(3) {
+            0 => {
+                let room = (bucket + BUCKET_WORDS - to).min(words);
+                (0..room).for_each(|n| self.window.set(to + n, self.window.get(from + n)));
+            }
+            1 => self.noise(from, RECORD_HEAD_WORDS),
+            _ => self.noise(from, words),
         }
     }
 }

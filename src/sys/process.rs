@@ -1,5 +1,8 @@
 //! Who else is there: liveness of a thread, identity of a process, of its PID namespace and of
 //! this boot. All from /proc and `kill(tid, 0)`.
+//!
+//! What an operation may ask allocates nothing: it may be a signal handler's, and the process's
+//! first, and have interrupted malloc.
 
 use std::fs::{self, File};
 use std::io::{self, Read};
@@ -32,11 +35,10 @@ pub(crate) fn start_ticks(pid: u32) -> u64 {
 /// The first 16 bytes of this process's command, zero padded.
 pub(crate) fn own_command() -> [u8; 16] {
     let mut command = [0; 16];
-    if let Ok(comm) = fs::read("/proc/self/comm") {
-        let comm = comm.trim_ascii_end();
-        let len = comm.len().min(command.len());
-        command[..len].copy_from_slice(&comm[..len]);
-    }
+    let mut buf = [0; 64];
+    let comm = read_start("/proc/self/comm", &mut buf).unwrap_or_default().trim_ascii_end();
+    let len = comm.len().min(command.len());
+    command[..len].copy_from_slice(&comm[..len]);
     command
 }
 
@@ -92,8 +94,7 @@ impl Stat {
         }
         let mut path = [0; 24];
         let mut buf = [0; 512];
-        let n = File::open(stat_path(tid, &mut path)?).ok()?.read(&mut buf).ok()?;
-        Self::parse(&buf[..n])
+        Self::parse(read_start(stat_path(tid, &mut path)?, &mut buf)?)
     }
 
     /// The command in the second field may hold anything, so the fields count from its last ')'.
@@ -115,18 +116,29 @@ fn proc_is_ours() -> bool {
     if known >> 1 == stamp {
         return known & 1 != 0;
     }
-    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let is_ours = ids_in_proc(&status).eq([std::process::id()]);
+    let mut buf = [0; 4096];
+    let status = read_start("/proc/self/status", &mut buf).unwrap_or_default();
+    let is_ours = ids_in_proc(status).eq([std::process::id()]);
     ANSWER.store(stamp << 1 | u64::from(is_ours), Relaxed);
     is_ours
 }
 
 /// The IDs of a process from the PID namespace that its /proc shows down to its own.
-fn ids_in_proc(status: &str) -> impl Iterator<Item = u32> {
-    let field = |name| status.lines().find_map(move |line| line.strip_prefix(name));
+fn ids_in_proc(status: &[u8]) -> impl Iterator<Item = u32> {
+    let field = |name: &str| {
+        let mut lines = status.split(|&byte| byte == b'\n');
+        lines.find_map(|line| line.strip_prefix(name.as_bytes()))
+    };
     // Kernels before 4.1 tell only the first.
     let ids = field("NSpid:").or_else(|| field("Pid:")).unwrap_or_default();
+    let ids = std::str::from_utf8(ids).unwrap_or_default();
     ids.split_whitespace().map_while(|id| id.parse().ok())
+}
+
+/// The first bytes of a file, as many as `buf` holds.
+fn read_start<'a>(path: &str, buf: &'a mut [u8]) -> Option<&'a [u8]> {
+    let n = File::open(path).ok()?.read(buf).ok()?;
+    Some(&buf[..n])
 }
 
 /// `/proc/TID/stat`, written into `buf`.
@@ -181,7 +193,7 @@ mod tests {
     /// one that it knows, and even if all are equal the others there are strangers.
     #[test]
     fn a_proc_that_shows_another_namespace_is_told_by_the_ids() {
-        let ids = |status: &str| ids_in_proc(status).collect::<Vec<_>>();
+        let ids = |status: &str| ids_in_proc(status.as_bytes()).collect::<Vec<_>>();
         assert_eq!(ids("Name:\tPid: 9\nPid:\t7\nNStgid:\t7\nNSpid:\t7\n"), [7]);
         assert_eq!(ids("Name:\tx\nPid:\t7\nNSpid:\t7\t7\n"), [7, 7]);
         assert_eq!(ids("Name:\tx\nPid:\t7\nPPid:\t1\n"), [7], "an old kernel");

@@ -105,6 +105,29 @@ fn a_wait_in_a_storm_of_signals_ends_at_its_deadline() {
     assert_eq!(cache.stats().lock_late_wakes, 0, "an interruption is no wake-up that was lost");
 }
 
+/// A process's first call looks into /proc for what it is. It read that into a string: a handler that
+/// made the first call, and had interrupted malloc, waited for itself.
+#[test]
+fn a_first_call_may_be_a_handlers_that_interrupted_malloc() {
+    let _turn = alone();
+    let cache = one_bucket();
+    for _ in 0..40 {
+        fork(|| {
+            interrupt(Some(&cache));
+            let mut kept = Vec::new();
+            while SIGNALS.load(SeqCst) < 10 {
+                kept.push(vec![0_u8; 40 + kept.len() % 400]);
+                if kept.len() > 500 {
+                    kept.clear();
+                }
+            }
+            assert_eq!(BUSY.load(SeqCst), 0, "nobody else is there");
+        })
+        .join();
+    }
+    assert_eq!(cache.stats().lock_deadlines, 0);
+}
+
 /// Processes that are all interrupted all the time share one bucket; some handlers use it too.
 #[test]
 fn all_results_are_right_in_a_storm_of_signals() {
@@ -116,6 +139,8 @@ fn all_results_are_right_in_a_storm_of_signals() {
     let refused = Shared::<AtomicU64>::new();
     join_all((0..WORKERS).map(|worker| {
         fork(|| {
+            // Who is interrupted at his first call has no line to count in.
+            assert_eq!(cache.size_of(&context(), &id(1000)), Err(Miss::Absent));
             interrupt((worker > 0).then_some(&cache));
             let (mut rng, start) = (Rng::new(worker), Instant::now());
             for serial in 0.. {

@@ -10,6 +10,9 @@ use crate::payload::{context, id, payload, soon};
 
 const LEN: usize = 61;
 
+/// What is done to a record.
+type Edit<'a> = dyn Fn(&mut Vec<u8>) + 'a;
+
 fn store(cache: &Cache, id: &SessionId, serial: u64) {
     let bytes = payload(1, serial, LEN);
     let session = NewSession::new(&bytes, soon()).single_use(true).library(Library::OpenSsl);
@@ -78,7 +81,7 @@ fn a_record_opens_only_where_it_was_stored() {
     let intruder = Intruder::at(&cache);
     let (host, admin) = (context(), Context::named("admin.example.org"));
     let as_id = |record: &mut Vec<u8>, n| record[40..72].copy_from_slice(id(n).as_bytes());
-    let edits: [(&str, &dyn Fn(&mut Vec<u8>), Context, u64); 6] = [
+    let edits: [(&str, &Edit<'_>, Context, u64); 6] = [
         ("another ID", &|record| as_id(record, 2), host, 2),
         (
             "another context",

@@ -11,7 +11,7 @@ use crate::fault::Fault;
 use crate::hash::Checker;
 use crate::layout::RECORD_HEAD_WORDS;
 use crate::order::{Order, Place};
-use crate::secret::clear_traces;
+use crate::secret::{DEEP, clear_traces};
 use crate::step::kill_point;
 use crate::words::{self, WORD};
 use crate::writer::Writer;
@@ -82,7 +82,7 @@ impl Writer<'_> {
         let at = usize::from(place.at);
         let record = &self.bucket.records[at..at + usize::from(place.words)];
         let check = check_of(record, self.geometry.seed);
-        clear_traces();
+        clear_traces::<DEEP>();
         check == record[0].load(Relaxed)
     }
 }

@@ -30,17 +30,17 @@ impl SecretBytes {
     }
 }
 
-/// Wipes what the functions that the caller has called left on the stack and in registers: a hash of
-/// a secret spills pieces of it there.
+/// Wipes what the functions that the caller has called left in registers and on the stack, down to
+/// `DEPTH` bytes: a hash of a secret spills pieces of it there.
 #[inline(never)]
-pub(crate) fn clear_traces() {
-    let below = [0_u8; STACK_CLEARED];
+pub(crate) fn clear_traces<const DEPTH: usize>() {
+    let below = [0_u8; DEPTH];
     optimization_barrier(&below);
     clear_vectors();
 }
 
-/// Deeper than any of those functions goes; where nothing is inlined they go deep.
-const STACK_CLEARED: usize = if cfg!(debug_assertions) { 32 << 10 } else { 1 << 10 };
+/// Deeper than any of those functions goes, also where nothing is inlined.
+pub(crate) const DEEP: usize = 32 << 10;
 
 impl Deref for SecretBytes {
     type Target = Vec<u8>;

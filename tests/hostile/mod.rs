@@ -19,7 +19,7 @@ use crate::scoreboard::RunDelay;
 use window::Window;
 
 /// What an input asks for at most.
-const STEPS_MAX: usize = 48;
+const STEPS_MAX: usize = 20;
 /// Deadlines of the process table and the ring of keys are half a second, that of a bucket is far
 /// less, and the machine takes its time.
 const LIMIT: Duration = Duration::from_secs(2);

@@ -12,7 +12,7 @@ use super::{Input, Name, Victim, options, owned, soon};
 use crate::payload::{self, payload};
 
 impl Victim {
-    /// One call. It goes to the cache that the input attached last.
+    /// One call. It goes to the cache that the input attached: one, for that costs most.
     pub(crate) fn operate(
         &mut self,
         what: u8,
@@ -20,7 +20,7 @@ impl Victim {
         attached: &mut Option<Cache>,
     ) -> Option<()> {
         let argument = input.byte()?;
-        if let 30.. = what % 32 {
+        if what % 32 == 31 && attached.is_none() {
             *attached = self.attach(argument);
             return Some(());
         }

@@ -32,6 +32,8 @@ pub(crate) struct Plan {
     pub(crate) shared: u64,
     /// Whether it all fits, so that nothing ever has to go.
     pub(crate) fits: bool,
+    /// Whether the workers, but not the veterans, have little memory and wait for it.
+    pub(crate) starves: bool,
 }
 
 /// What must be known of the workers after their death.

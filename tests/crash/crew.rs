@@ -160,7 +160,7 @@ impl<'a> Crew<'a> {
     pub(crate) fn stop_one(&mut self) -> u64 {
         let slot = self.rng.below(self.plan.workers as u64) as usize;
         if !self.is_standing(slot) && self.standing.len() < self.plan.workers / 3 {
-            let most = if self.rng.one_in(4) { 400_000 } else { 5000 };
+            let most = if self.rng.one_in(4) { 800_000 } else { 5000 };
             let until = Instant::now() + Duration::from_micros(self.rng.below(most));
             self.board.stops(slot);
             self.workers[slot].signal(Signal::SIGSTOP);

@@ -16,11 +16,11 @@ const LONG_DEADLINE: Duration = Duration::from_millis(500);
 
 impl Worker<'_> {
     pub(crate) fn visit(&mut self) {
-        match self.rng.below(20) {
-            0..6 => self.walk(),
-            6..10 => self.change_keys(),
-            10..16 => self.use_keys(),
-            16..18 => self.look_in(),
+        match self.rng.below(40) {
+            0..4 => self.walk(),
+            4..18 => self.change_keys(),
+            18..34 => self.use_keys(),
+            34..38 => self.look_in(),
             _ => self.attach(),
         }
     }

@@ -11,6 +11,9 @@ use super::payload::{self, Rng, context, id, soon};
 use super::stopwatch::Stopwatch;
 use super::storm::{DEADLINE, SLACK};
 
+/// However full the machine is, a wait does not take longer by more than this.
+const CROWD_MAX: Duration = Duration::from_millis(100);
+
 /// One incarnation of a thread of a worker.
 pub(crate) struct Worker<'a> {
     pub(crate) plan: &'a Plan,
@@ -53,7 +56,7 @@ impl<'a> Worker<'a> {
 
     fn step(&mut self) {
         let number = self.rng.below(self.plan.ids());
-        if self.rng.one_in(50) {
+        if self.rng.one_in(16) {
             self.visit();
         } else if number < self.plan.residents {
             self.read_resident(number);
@@ -83,15 +86,16 @@ impl<'a> Worker<'a> {
         let after = self.board.standing(worker);
         self.standing.set(after.since(before));
         let tally = self.tally();
-        // Who stood still itself has not waited.
-        if took.total > Duration::from_millis(1) && !after.own_since(before) {
+        // Who stood still itself has not waited for a lock, nor who starves.
+        let starves = self.plan.starves && worker < self.plan.workers;
+        if took.total > Duration::from_millis(1) && !after.own_since(before) && !starves {
             let waited = took.total.saturating_sub(took.delay);
             tally.longest_delay_ns.fetch_max(took.delay.as_nanos() as u64, SeqCst);
             if deadline == DEADLINE {
                 tally.longest_wait_ns.fetch_max(waited.as_nanos() as u64, SeqCst);
             }
             // Where one has no core others may have none either.
-            let crowd = self.board.longest(|tally| &tally.longest_delay_ns);
+            let crowd = self.board.longest(|tally| &tally.longest_delay_ns).min(CROWD_MAX);
             tally.late.fetch_add((waited > deadline + SLACK + crowd).into(), SeqCst);
         }
         tally.ops.fetch_add(1, SeqCst);

@@ -67,7 +67,7 @@ pub(crate) fn epoch(region: &KeyRegion) -> u64 {
 
 /// The epoch of the next update. 0 is none, so what wraps (no count of updates does) skips it, and
 /// 1, whose copy is the one that counts.
-pub(crate) fn epoch_after(epoch: u64) -> u64 {
+fn epoch_after(epoch: u64) -> u64 {
     epoch.checked_add(1).unwrap_or(2)
 }
 
@@ -133,10 +133,9 @@ impl<'a> RingWriter<'a> {
 
     /// Makes `keys` the ring, under the next epoch; `staged` was encoded for it.
     pub(crate) fn publish(self, staged: &Staged) -> Result<u64, KeyError> {
-        let epoch = self.epoch();
-        if staged.epoch != epoch_after(epoch) {
-            let expected = staged.epoch.wrapping_sub(1);
-            return Err(KeyError::Stale { found: epoch, expected });
+        let found = self.epoch();
+        if staged.base != found {
+            return Err(KeyError::Stale { found, expected: staged.base });
         }
         words::store(copy_of(self.region, staged.epoch), &staged.bytes);
         kill_point();
@@ -156,13 +155,16 @@ impl<'a> RingWriter<'a> {
 
 /// A ring in private memory, ready to be copied into the segment.
 pub(crate) struct Staged {
+    /// The epoch that the update is based on, and the one that it makes.
+    base: u64,
     epoch: u64,
     bytes: SecretBytes,
 }
 
 impl Staged {
-    /// The bytes of a ring for `epoch`.
-    pub(crate) fn new(epoch: u64, keys: &KeySet, source: KeySource, seed: u64) -> Self {
+    /// The bytes of a ring for the epoch after `base`.
+    pub(crate) fn new(base: u64, keys: &KeySet, source: KeySource, seed: u64) -> Self {
+        let epoch = epoch_after(base);
         let mut bytes = SecretBytes::with_capacity(KEY_COPY_WORDS * WORD);
         let count = keys.keys().len() as u64 | u64::from(source_code(source)) << 32;
         let writer = u64::from(std::process::id());
@@ -186,7 +188,7 @@ impl Staged {
         bytes.resize(KEY_COPY_WORDS * WORD, 0);
         let check = hash::check(seed, &bytes[WORD..]);
         bytes[..WORD].copy_from_slice(&check.to_ne_bytes());
-        Self { epoch, bytes }
+        Self { base, epoch, bytes }
     }
 }
 

@@ -156,7 +156,7 @@ impl<'a> TicketKeys<'a> {
         let (keys, now) = (KeySet::new(keys)?, now_secs());
         let before = self.current();
         let seed = self.access.geometry().seed;
-        let staged = Staged::new(keyring::epoch_after(expected), &keys, source, seed);
+        let staged = Staged::new(expected, &keys, source, seed);
         let epoch = RingWriter::lock(self.region())?.publish(&staged)?;
         let warnings = warnings(before.as_deref(), &keys, now);
         let is_dropped = |warning: &&KeyWarning| matches!(warning, KeyWarning::DropsLiveTickets(_));

@@ -74,7 +74,7 @@ fn owner(word: [u8; WORD]) -> Option<u8> {
 
 fn stage(epoch: u64, numbers: &[u8]) -> Staged {
     let keys = KeySet::new(numbers.iter().map(|n| key(*n)).collect()).expect("valid keys");
-    Staged::new(epoch, &keys, KeySource::Api, SEED)
+    Staged::new(epoch - 1, &keys, KeySource::Api, SEED)
 }
 
 /// The numbers of a ring's keys, each of which is all of one piece.
@@ -174,7 +174,8 @@ fn an_update_after_the_last_epoch_of_all_counts() {
     let lab = Lab::new();
     lab.0.epoch.store(u64::MAX, Relaxed);
     assert_eq!(read(&lab.0, SEED).err(), Some(Unreadable));
-    let staged = stage(epoch_after(u64::MAX), &[9]);
+    let keys = KeySet::new(vec![key(9)]).expect("a valid key");
+    let staged = Staged::new(u64::MAX, &keys, KeySource::Api, SEED);
     let published = RingWriter::lock(&lab.0).and_then(|writer| writer.publish(&staged));
     assert_eq!(published.ok(), Some(2));
     assert_eq!(numbers(&lab.read()), [9]);
@@ -262,7 +263,7 @@ fn a_ring_of_every_kind_of_key_comes_back_as_it_went() {
     keys.extend((2..MAX_KEYS as u8).map(|n| key(n + 10)));
     let set = KeySet::new(keys.clone()).expect("valid keys");
     for source in [KeySource::Api, KeySource::File, KeySource::Rotation, KeySource::Remote] {
-        let staged = Staged::new(77, &set, source, SEED);
+        let staged = Staged::new(76, &set, source, SEED);
         let ring = decode(&staged.bytes, 77, SEED).expect("whole");
         assert_eq!((ring.epoch, ring.source, ring.writer_pid), (77, source, std::process::id()));
         assert!(ring.published_secs.abs_diff(now_secs()) < 5);

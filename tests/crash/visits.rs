@@ -11,8 +11,9 @@ use super::raw_keys::{Raw, key};
 use super::storm::DEADLINE;
 use super::worker::Worker;
 
-/// The longest that the locks of the ring and of the process table are waited for.
-const LONG_DEADLINE: Duration = Duration::from_millis(500);
+/// The locks of the ring and of the process table are waited for half a second, and again by who
+/// finds that somebody was faster.
+const LONG_DEADLINE: Duration = Duration::from_secs(2);
 
 impl Worker<'_> {
     pub(crate) fn visit(&mut self) {

@@ -35,7 +35,6 @@
 #define OWNER(value) ((value) & TID_MASK)
 #define WITHOUT_WAITERS(value) ((value) & (OWNER_DIED + TID_MASK))
 #define IS_DEAD(tid) ((dead >> (tid)) & 1)
-
 byte word = INITIAL;
 chan queue = [PROCS] of { byte };
 byte dead;              /* one bit per TID: nobody has this ID */
@@ -56,7 +55,6 @@ bit torn;               /* a thread died in the section, and nobody has repaired
 #define TAKEN(death) \
 	assert(inside == 0); inside++; assert(!torn || (death)); seen = 0; slept = 0
 #define LEFT inside--; torn = 0
-
 #define ASLEEP queue??[eval(TID)]
 #define UNQUEUE if :: ASLEEP -> queue??eval(TID) :: !ASLEEP fi
 #if defined(PRIVATE)
@@ -88,7 +86,6 @@ bit torn;               /* a thread died in the section, and nobody has repaired
 #else
 #define MAY_STAY_OWNED 0
 #endif
-
 /* Everybody is asleep or gone. */
 #define STANDSTILL (len(queue) + done == PROCS)
 #define DONE \
@@ -105,7 +102,8 @@ active [PROCS] proctype thread() {
 	byte left = ROUNDS;
 	bit slept, pending, resend;
 
-	/* sys/thread.rs: fn enter: `section.announce(word` */
+	/* robust.rs: fn lock_on: `K::announce(word)`
+	 * sys/thread.rs: fn enter: `section.announce(word` */
 enter:
 	if
 	DIES
@@ -113,7 +111,7 @@ enter:
 	:: d_step { left == 0 -> DONE } -> goto end
 	fi;
 
-	/* robust.rs: fn lock: `word.compare_exchange(0, section.tid()` */
+	/* robust.rs: fn lock_on: `word.compare_exchange(0, announced.tid()` */
 fast:
 	if
 	DIES
@@ -134,7 +132,8 @@ take:
 #endif
 	fi;
 
-	/* robust.rs: fn take: `is_dead(owner)` */
+	/* robust.rs: fn take: `self.is_dead(owner)`
+	 * robust.rs: fn is_dead: `K::is_dead(owner)` */
 look:
 	if
 	DIES
@@ -158,7 +157,8 @@ same_tid:
 #else
 #define INHERITED (slept -> WAITERS : seen & WAITERS)
 #endif
-	/* robust.rs: fn take_free: `self.word.compare_exchange(seen, self.tid | waiters` */
+	/* robust.rs: fn take_free: `if self.slept { WAITERS } else { seen & WAITERS }`
+	 * robust.rs: fn take_free: `self.word.compare_exchange(seen, self.tid | waiters` */
 take_free:
 	if
 	DIES
@@ -166,7 +166,8 @@ take_free:
 	:: d_step { word != seen -> seen = 0 } -> goto sleep
 	fi;
 
-	/* robust.rs: fn take_over: `self.word.compare_exchange(seen, claim` */
+	/* robust.rs: fn take_over: `let claim = self.tid | OWNER_DIED | (seen & WAITERS)`
+	 * robust.rs: fn take_over: `self.word.compare_exchange(seen, claim` */
 take_over:
 	if
 	DIES
@@ -178,7 +179,7 @@ take_over:
 	:: d_step { word != seen -> seen = 0 } -> goto sleep
 	fi;
 
-	/* robust.rs: fn take_over: `is_dead(owner)` */
+	/* robust.rs: fn take_over: `self.is_dead(owner)` */
 look_again:
 	if
 	DIES
@@ -229,7 +230,7 @@ mark:
 	:: d_step { seen != TO_SLEEP && word != seen -> seen = 0 } -> goto take
 	fi;
 
-	/* robust.rs: fn sleep: `futex::wait(self.word, asleep` */
+	/* robust.rs: fn sleep: `K::wait(self.word, asleep` */
 wait:
 	if
 	DIES
@@ -263,7 +264,7 @@ asleep:
 #else
 #define PROBED (TID | WAITERS)
 #endif
-	/* robust.rs: fn drop: `self.word.compare_exchange(tid, 0` */
+	/* robust.rs: fn drop: `self.word.compare_exchange(self.announced.tid(), 0` */
 owned:
 	if
 	DIES_INSIDE
@@ -281,7 +282,8 @@ owned:
 #else
 #define RELEASED WAITERS
 #endif
-	/* robust.rs: fn drop: `self.word.store(WAITERS` */
+	/* robust.rs: fn hand_over: `Fault::UnlockStoresZero.is_on() { 0 } else { WAITERS }`
+	 * robust.rs: fn hand_over: `self.word.store(handing_over` */
 release:
 	if
 	DIES
@@ -289,7 +291,7 @@ release:
 	fi;
 
 #ifdef CLEAR_BEFORE_WAKE
-	/* other protocol */
+	/* robust.rs: fn hand_over: `self.announced.withdraw()` */
 clear:
 	if
 	DIES
@@ -297,7 +299,7 @@ clear:
 	fi;
 #endif
 
-	/* robust.rs: fn drop: `futex::wake_one(self.word)` */
+	/* robust.rs: fn hand_over: `K::wake_one(self.word)` */
 wake:
 	if
 	DIES
@@ -309,7 +311,7 @@ wake:
 #endif
 	fi;
 
-	/* sys/thread.rs: fn drop: `self.announce(self.previous, 0)` */
+	/* sys/thread.rs: fn withdraw: `self.announce(self.previous, 0)` */
 leave:
 	if
 	DIES
@@ -378,7 +380,6 @@ gone:
 	if
 	:: d_step { pending = 0; dead = dead | (1 << TID); DONE }
 	fi;
-
 #ifdef STRANGERS
 #define REUSE
 #define WANTED 0

@@ -6,8 +6,9 @@ KILLS ?= 40000
 MINUTES ?= 10
 SECONDS ?= 60
 STRIDE ?= 1
+SCHEDULES ?= 1000000
 
-.PHONY: help setup demo test kill-storm kill-sweep soak model fuzz check doc clean
+.PHONY: help setup demo test kill-storm kill-sweep schedules model fuzz soak check doc clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
@@ -19,16 +20,21 @@ demo: ## watch it: resumption across workers, a killed worker, one 0-RTT flight 
 	@scripts/setup build
 	@cargo run --release --example prefork
 
-test: setup ## every test, with the TLS clients of other people
+test: setup ## every test, with the TLS clients of other people, and every battery in small
 	@cargo test --workspace --all-features --no-fail-fast
+	@scripts/batteries
 
 kill-storm: ## the kill storms at any size: make kill-storm KILLS=2000000
 	@scripts/setup build
 	@scripts/kill-storm $(KILLS)
 
-soak: ## a server under kills, rotations and tools for so long: make soak MINUTES=60
+kill-sweep: ## a kill after every instruction: make kill-sweep, or every 16th: STRIDE=16
 	@scripts/setup build
-	@SHMTLS_MINUTES=$(MINUTES) cargo test --release --all-features --test soak -- --nocapture
+	@SHMTLS_STRIDE=$(STRIDE) cargo test --release --test sweep -- --nocapture
+
+schedules: ## the lock's own code in many orders: make schedules SCHEDULES=1000000
+	@scripts/setup build
+	@SHMTLS_SCHEDULES=$(SCHEDULES) cargo test --release --lib robust::schedules
 
 model: ## every schedule of the lock's model, some minutes: all kernels, and broken locks
 	@scripts/setup test
@@ -38,9 +44,9 @@ fuzz: ## hostile segments, on every core: make fuzz SECONDS=3600
 	@scripts/setup fuzz
 	@scripts/fuzz $(SECONDS)
 
-kill-sweep: ## a kill after every instruction: make kill-sweep, or every 16th: STRIDE=16
+soak: ## a server under kills, rotations and tools for so long: make soak MINUTES=60
 	@scripts/setup build
-	@SHMTLS_STRIDE=$(STRIDE) cargo test --release --test sweep -- --nocapture
+	@SHMTLS_MINUTES=$(MINUTES) cargo test --release --all-features --test soak -- --nocapture
 
 check: ## formatting, clippy and rustdoc, warnings denied
 	@scripts/setup build
@@ -48,6 +54,8 @@ check: ## formatting, clippy and rustdoc, warnings denied
 	@cargo clippy --workspace --all-targets --all-features -- -D warnings
 	@cargo clippy --no-default-features -- -D warnings
 	@cargo clippy --no-default-features --features rustls -- -D warnings
+	@cargo clippy --no-default-features --features sealing -- -D warnings
+	@RUSTC_WORKSPACE_WRAPPER=$(CURDIR)/scripts/rustc-battery cargo clippy --lib --tests -- -D warnings
 	@RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --all-features
 
 doc: ## open the documentation

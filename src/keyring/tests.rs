@@ -72,9 +72,14 @@ fn owner(word: [u8; WORD]) -> Option<u8> {
     (word == again && not_n == !n && (1..=3).contains(&kind) && at >> 4 == 5).then_some(n)
 }
 
+/// The ring of an epoch.
 fn stage(epoch: u64, numbers: &[u8]) -> Staged {
+    stage_over(epoch - 1, numbers)
+}
+
+fn stage_over(base: u64, numbers: &[u8]) -> Staged {
     let keys = KeySet::new(numbers.iter().map(|n| key(*n)).collect()).expect("valid keys");
-    Staged::new(epoch - 1, &keys, KeySource::Api, SEED)
+    Staged::new(base, &keys, KeySource::Api, SEED)
 }
 
 /// The numbers of a ring's keys, each of which is all of one piece.
@@ -157,12 +162,12 @@ fn a_reader_does_not_wait_for_whoever_clears_up() {
 fn an_update_made_for_another_epoch_is_refused_and_changes_nothing() {
     let lab = Lab::new();
     let before = lab.raw();
-    for (made_for, expected) in [(1, 0), (2, 1), (4, 3), (u64::MAX, u64::MAX - 1), (0, u64::MAX)] {
-        let refused = RingWriter::lock(&lab.0).and_then(|w| w.publish(&stage(made_for, &[9])));
+    for base in [0, 1, 3, u64::MAX - 1, u64::MAX] {
+        let refused = RingWriter::lock(&lab.0).and_then(|w| w.publish(&stage_over(base, &[9])));
         let Err(KeyError::Stale { found: 2, expected: told }) = refused else {
-            panic!("for epoch {made_for}: {refused:?}");
+            panic!("over epoch {base}: {refused:?}");
         };
-        assert_eq!(told, expected);
+        assert_eq!(told, base);
         assert_eq!((lab.raw(), epoch(&lab.0)), (before.clone(), 2));
     }
 }
@@ -174,8 +179,7 @@ fn an_update_after_the_last_epoch_of_all_counts() {
     let lab = Lab::new();
     lab.0.epoch.store(u64::MAX, Relaxed);
     assert_eq!(read(&lab.0, SEED).err(), Some(Unreadable));
-    let keys = KeySet::new(vec![key(9)]).expect("a valid key");
-    let staged = Staged::new(u64::MAX, &keys, KeySource::Api, SEED);
+    let staged = stage_over(u64::MAX, &[9]);
     let published = RingWriter::lock(&lab.0).and_then(|writer| writer.publish(&staged));
     assert_eq!(published.ok(), Some(2));
     assert_eq!(numbers(&lab.read()), [9]);

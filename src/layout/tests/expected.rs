@@ -157,7 +157,7 @@ fn key_copy() -> Expected {
         .not_after(Expiry::from_unix(0x7030_3030));
     let keys = KeySet::new(vec![first, key(0x40)]).expect("one encrypts");
     let (epoch, seed) = (0x0505_0505_0505, 7);
-    let staged = Staged::new(epoch, &keys, KeySource::Rotation, seed);
+    let staged = Staged::new(epoch - 1, &keys, KeySource::Rotation, seed);
     let words = staged.words();
     let bytes = |n: u8| u64::from_ne_bytes([n; 8]);
     let check = crate::hash::check(seed, &staged.bytes()[crate::words::WORD..]);

@@ -54,7 +54,7 @@ impl Patience {
 /// What happened on the way to a lock, for the counters.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Journey {
-    /// The lock was not free at once.
+    /// Somebody had the lock.
     pub(crate) waited: bool,
     /// A sleep ended by its slice although the lock was free: a wake-up that did not come.
     pub(crate) late_wakes: u32,
@@ -114,11 +114,16 @@ fn lock_on<K: Kernel>(
     patience: Patience,
 ) -> Result<Acquired<'_, K>, NotAcquired> {
     let announced = K::announce(word).ok_or(NotAcquired::Reentered)?;
-    let journey = Journey { without_kernel: !announced.has_kernel_help(), ..Journey::default() };
+    let mut journey =
+        Journey { without_kernel: !announced.has_kernel_help(), ..Journey::default() };
     window();
     match word.compare_exchange(0, announced.tid(), Acquire, Relaxed) {
         Ok(_) => Ok(Acquired { guard: RobustGuard { word, announced }, death: None, journey }),
-        Err(_) => lock_contended(word, announced, patience, journey),
+        Err(seen) => {
+            // `WAITERS` stays in a word when nobody sleeps any more, and that is free.
+            journey.waited = seen & TID_MASK != 0;
+            lock_contended(word, announced, patience, journey)
+        }
     }
 }
 
@@ -129,7 +134,6 @@ fn lock_contended<K: Kernel>(
     patience: Patience,
     journey: Journey,
 ) -> Result<Acquired<'_, K>, NotAcquired> {
-    let journey = Journey { waited: true, ..journey };
     let tid = announced.tid();
     let mut attempt = Attempt::<K> { word, tid, slept: false, journey, kernel: PhantomData };
     attempt.spin();
@@ -270,6 +274,7 @@ impl<K: Kernel> Attempt<'_, K> {
             return;
         }
         self.slept = true;
+        self.journey.waited = true;
         window();
         let timed_out = K::wait(self.word, asleep, slice);
         window();

@@ -83,7 +83,7 @@ counters! {
     Taken = taken,
     /// Removals that gave up at the lock's deadline.
     RemovesBusy = removes_busy,
-    /// Locks that were not free at once.
+    /// Locks that somebody else had at first.
     LockWaits = lock_waits,
     /// Locks given up at the deadline.
     LockDeadlines = lock_deadlines,

@@ -158,6 +158,24 @@ fn whoever_barges_in_inherits_the_sleepers() {
     assert_eq!(word.load(SeqCst), WAITERS);
 }
 
+/// After one contention the word keeps `WAITERS`, and every lock of that bucket counted as a wait: half
+/// a million in a minute in which hardly anybody waited.
+#[test]
+fn a_word_that_keeps_waiters_is_free_and_nobody_waits_for_it() {
+    let word = AtomicU32::new(WAITERS);
+    assert!(!lock(&word, PATIENCE).expect("free").journey.waited);
+    word.store(0, SeqCst);
+    let held = lock(&word, PATIENCE).expect("free");
+    thread::scope(|scope| {
+        let waiter = scope.spawn(|| lock(&word, PATIENCE).expect("released").journey);
+        while word.load(SeqCst) & WAITERS == 0 {
+            thread::yield_now();
+        }
+        drop(held);
+        assert!(waiter.join().expect("no panic").waited);
+    });
+}
+
 /// While a lock is held its word is what the kernel looks at; afterwards it is not.
 #[test]
 fn the_announcement_points_at_the_word_and_is_taken_back() {

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use shmtls::{KeyError, KeySource, Options};
 
+use super::battery::IS_WIDE;
+use super::battery::IS_WIDE;
 use super::board::Board;
 use super::payload::{self, HEAD, Rng};
 use super::raw_keys::{Raw, key};
@@ -12,8 +14,8 @@ use super::storm::DEADLINE;
 use super::worker::Worker;
 
 /// The locks of the ring and of the process table are waited for half a second, and again by who
-/// finds that somebody was faster.
-const LONG_DEADLINE: Duration = Duration::from_secs(2);
+/// finds that somebody was faster: with wide windows that is often.
+const LONG_DEADLINE: Duration = Duration::from_secs(if IS_WIDE { 20 } else { 2 });
 
 impl Worker<'_> {
     pub(crate) fn visit(&mut self) {

@@ -20,8 +20,8 @@ use super::tracer::Traced;
 
 /// Every so many instructions: all of them, if asked for.
 const STRIDE: usize = 16;
-/// Seconds in which one kill and all checks must be done.
-const ALARM_SECS: u32 = 60;
+/// Seconds in which one kill and all checks must be done, or one run step by step.
+const ALARM_SECS: u32 = 300;
 
 /// Tries to see the same run twice.
 const RECORDINGS: usize = 5;
@@ -153,6 +153,7 @@ impl<'a> Sweeper<'a> {
 /// clock that was being set. Leaves the segment as the last run did.
 fn usual_trace(operation: &Operation, lab: &Lab, before: &Image) -> Trace {
     let record = || {
+        alarm::set(ALARM_SECS);
         lab.reset(before);
         (operation.also)(lab, false);
         let child = start(operation, lab);

@@ -6,7 +6,6 @@ use std::time::Duration;
 use shmtls::{KeyError, KeySource, Options};
 
 use super::battery::IS_WIDE;
-use super::battery::IS_WIDE;
 use super::board::Board;
 use super::payload::{self, HEAD, Rng};
 use super::raw_keys::{Raw, key};

@@ -158,8 +158,8 @@ fn whoever_barges_in_inherits_the_sleepers() {
     assert_eq!(word.load(SeqCst), WAITERS);
 }
 
-/// After one contention the word keeps `WAITERS`, and every lock of that bucket counted as a wait: half
-/// a million in a minute in which hardly anybody waited.
+/// After one contention the word keeps `WAITERS`, and every lock of that bucket counted as a wait:
+/// half a million in a minute in which hardly anybody waited.
 #[test]
 fn a_word_that_keeps_waiters_is_free_and_nobody_waits_for_it() {
     let word = AtomicU32::new(WAITERS);

@@ -122,14 +122,7 @@ pub(crate) fn is_whole(seed: u64, record: &[u8]) -> bool {
 /// Whether a private copy of a record is the one that was found by `key`, with `head`. While a
 /// damaged lock lets two into a bucket, another may lie in its place by the time of the copy.
 pub(crate) fn is_of(record: &[u8], head: &Head, key: &Key) -> bool {
-    let parts: [&[u8]; 4] = [
-        &head.shape().to_ne_bytes(),
-        &head.times().to_ne_bytes(),
-        key.context.as_bytes(),
-        key.id.padded(),
-    ];
-    let mut rest = record.get(WORD..).unwrap_or_default();
-    parts.iter().all(|part| rest.strip_prefix(*part).inspect(|after| rest = after).is_some())
+    record.get(WORD..PAYLOAD_AT) == Some(&head.and_key(key)[..])
 }
 
 impl Head {

@@ -2,9 +2,12 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
+use crate::departures::Departures;
+use crate::events::{self, Happening, Note, Recovery};
 use crate::fault::Occupied;
 use crate::geometry::Geometry;
 use crate::hash::{self, Place};
+use crate::hook::Origin;
 use crate::layout::MemberLine;
 use crate::members::Membership;
 use crate::miss::Busy;
@@ -13,7 +16,8 @@ use crate::robust::{self, Death, Journey, NotAcquired, Patience};
 use crate::segment::{BucketRef, Segment};
 use crate::session::SessionId;
 use crate::stats::Counter;
-use crate::writer::{Departures, Writer};
+use crate::sys::clock::Now;
+use crate::writer::Writer;
 
 /// A segment and this process's place in it.
 #[derive(Debug)]
@@ -70,25 +74,69 @@ impl Access {
             let contended = &bucket.header.contended;
             contended.store(contended.load(Relaxed).wrapping_add(1), Relaxed);
         }
-        let mark = &bucket.header.reserved[0];
+        let mark = &bucket.header.reserved;
         Occupied::enter(mark, repaired.is_some());
         let result = work(bucket);
         Occupied::leave(mark);
         drop(acquired.guard);
         count_journey(line, acquired.journey);
-        count_recovery(line, acquired.death, repaired);
+        self.count_recovery(index, acquired.death, repaired);
         Ok(result)
     }
 
-    /// Repairs a bucket in which a record failed its check.
-    pub(crate) fn repair(&self, index: usize) {
-        if let Ok(repaired) = self.with_bucket(index, |bucket| self.repair_locked(bucket)) {
-            count_recovery(self.line(), None, Some(repaired));
+    /// Repairs a bucket in which something is not as a writer leaves it.
+    pub(crate) fn repair(&self, index: usize) -> Result<Repaired, Busy> {
+        let repaired = self.with_bucket(index, |bucket| self.repair_locked(bucket))?;
+        self.count_recovery(index, None, Some(repaired));
+        Ok(repaired)
+    }
+
+    /// What a call that begins now makes leave.
+    pub(crate) fn departures(&self, with_keys: bool) -> Departures {
+        Departures::new(with_keys, self.geometry(), Now::read())
+    }
+
+    /// Notes an event in the ring of this process, if there is one.
+    pub(crate) fn note(&self, now: Now, note: Note) {
+        if self.geometry().event_slots > 0
+            && let (line, Some(index)) = self.membership.place(&self.segment)
+        {
+            events::note(line, self.segment.events(index), now, note);
         }
     }
 
-    pub(crate) fn departures(&self, with_keys: bool) -> Departures {
-        Departures::new(with_keys, self.geometry())
+    #[inline]
+    fn count_recovery(&self, index: usize, death: Option<Death>, repaired: Option<Repaired>) {
+        if death.is_some() || repaired.is_some() {
+            self.count_rare_recovery(index, death, repaired.unwrap_or_default());
+        }
+    }
+
+    #[cold]
+    fn count_rare_recovery(&self, index: usize, death: Option<Death>, repaired: Repaired) {
+        let (line, now) = (self.line(), Now::read());
+        let recovery = match death {
+            None => Recovery::Damage,
+            Some(Death::Kernel) => Recovery::Kernel,
+            Some(Death::Stolen) => Recovery::TakenOver,
+            Some(Death::SameTid) => Recovery::OwnId,
+        };
+        match recovery {
+            Recovery::Damage => {}
+            Recovery::Kernel => line.count(Counter::OwnerDiedKernel),
+            Recovery::TakenOver => line.count(Counter::OwnerDiedStolen),
+            Recovery::OwnId => line.count(Counter::OwnerDiedSelf),
+        }
+        line.count(Counter::Repairs);
+        line.add(Counter::RepairKept, repaired.kept);
+        line.add(Counter::RepairLost, repaired.lost);
+        if death.is_some() {
+            line.recovered_unix_secs.store(now.secs().into(), Relaxed);
+            line.recovered_bucket.store(index as u64, Relaxed);
+        }
+        let happening = Happening::Recovered(recovery);
+        let (origin, subject) = (Origin::Api, index as u64);
+        self.note(now, Note { happening, origin, subject, context: 0, len: 0 });
     }
 
     fn repair_locked(&self, bucket: BucketRef<'_>) -> Repaired {
@@ -116,21 +164,12 @@ fn count_refusal(line: &MemberLine, refused: NotAcquired) {
 }
 
 fn count_journey(line: &MemberLine, journey: Journey) {
-    line.add(Counter::LockWaits, journey.waited.into());
+    if journey.waited {
+        let nanos = u64::try_from(journey.wait.as_nanos()).unwrap_or(u64::MAX);
+        line.count(Counter::LockWaits);
+        line.add(Counter::LockWaitNanos, nanos);
+        line.count(Counter::of_wait(nanos));
+    }
     line.add(Counter::LockLateWakes, journey.late_wakes.into());
     line.add(Counter::LocksWithoutKernel, journey.without_kernel.into());
-}
-
-fn count_recovery(line: &MemberLine, death: Option<Death>, repaired: Option<Repaired>) {
-    match death {
-        None => {}
-        Some(Death::Kernel) => line.count(Counter::OwnerDiedKernel),
-        Some(Death::Stolen) => line.count(Counter::OwnerDiedStolen),
-        Some(Death::SameTid) => line.count(Counter::OwnerDiedSelf),
-    }
-    if let Some(Repaired { kept, lost }) = repaired {
-        line.count(Counter::Repairs);
-        line.add(Counter::RepairKept, kept);
-        line.add(Counter::RepairLost, lost);
-    }
 }

@@ -5,19 +5,24 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
+use crate::layout::GHOSTS;
 use crate::record::{self, Head, Key, KeyMatch};
 use crate::segment::BucketRef;
 use crate::words;
 
-/// A slot word: 0 is empty, else position + 1 (16 bits), tag (8), use time (8).
-#[derive(Clone, Copy, PartialEq, Eq)]
+/// A slot word: 0 is empty, else position + 1 (13 bits), hits (3), tag (8), use time (8).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Slot(u32);
 
 impl Slot {
     pub(crate) const EMPTY: Self = Self(0);
 
+    /// The most hits that a slot can count: so many, or more.
+    pub(crate) const HITS_MAX: u8 = 7;
+
+    /// The slot of a record that was never looked up.
     pub(crate) fn new(at: usize, tag: u8, used: u8) -> Self {
-        debug_assert!(at < usize::from(u16::MAX));
+        debug_assert!(at < AT_MASK as usize);
         Self((at as u32 + 1) | u32::from(tag) << 16 | u32::from(used) << 24)
     }
 
@@ -31,7 +36,11 @@ impl Slot {
 
     /// First word of the record; `None` for an empty slot.
     pub(crate) fn at(self) -> Option<usize> {
-        (self.0 & 0xffff).checked_sub(1).map(|at| at as usize)
+        (self.0 & AT_MASK).checked_sub(1).map(|at| at as usize)
+    }
+
+    pub(crate) fn hits(self) -> u8 {
+        (self.0 >> HITS_SHIFT) as u8 & Self::HITS_MAX
     }
 
     pub(crate) fn tag(self) -> u8 {
@@ -43,9 +52,20 @@ impl Slot {
     }
 
     pub(crate) fn moved_to(self, at: usize) -> Self {
-        Self::new(at, self.tag(), self.used())
+        debug_assert!(at < AT_MASK as usize);
+        Self(self.0 & !AT_MASK | (at as u32 + 1))
+    }
+
+    /// The slot after another hit, at `tick`.
+    pub(crate) fn hit_at(self, tick: u8) -> Self {
+        let hits = u32::from(self.hits().min(Self::HITS_MAX - 1) + 1);
+        let kept = self.0 & (AT_MASK | 0xff << 16);
+        Self(kept | hits << HITS_SHIFT | u32::from(tick) << 24)
     }
 }
+
+const AT_MASK: u32 = (1 << HITS_SHIFT) - 1;
+const HITS_SHIFT: u32 = 13;
 
 /// A record that was found.
 #[derive(Debug, Clone, Copy)]
@@ -104,12 +124,27 @@ impl<'a> BucketRef<'a> {
         Some(Entry { slot: slot_index, at, head })
     }
 
-    /// Notes the use of an entry: one store, and only when the coarse clock has moved on.
+    /// Notes the use of an entry: one store, and only while there is something to note.
     pub(crate) fn touch(self, entry: &Entry, tick: u8) {
         let slot = self.slot(entry.slot);
-        if slot.used() != tick {
-            self.slots[entry.slot].store(Slot::new(entry.at, slot.tag(), tick).word(), Relaxed);
+        let touched = slot.hit_at(tick);
+        if touched != slot {
+            self.slots[entry.slot].store(touched.word(), Relaxed);
         }
+    }
+
+    /// Remembers a session that has to go for others.
+    pub(crate) fn remember(self, ghost: u16) {
+        let evictions = self.header.evictions.load(Relaxed);
+        self.header.ghosts[evictions as usize % GHOSTS].store(ghost, Relaxed);
+        self.header.evictions.store(evictions.wrapping_add(1), Relaxed);
+    }
+
+    /// How many sessions were evicted after this one, if it is remembered.
+    pub(crate) fn evicted_since(self, ghost: u16) -> Option<usize> {
+        let at = self.header.ghosts.iter().position(|seen| seen.load(Relaxed) == ghost)?;
+        let next = self.header.evictions.load(Relaxed) as usize % GHOSTS;
+        Some((next + GHOSTS - 1 - at) % GHOSTS)
     }
 
     /// Appends the record of `entry` to private bytes that have the room.

@@ -9,6 +9,9 @@ use std::time::Duration;
 
 use crate::access::Access;
 use crate::bucket::Found;
+use crate::departures::Departures;
+use crate::events::{Happening, Note};
+use crate::hash::Place;
 use crate::hook::{Event, EventKind, HookId, Hooks, Lookup, Origin, Removal};
 use crate::keys::{KeySlot, TicketKeys};
 use crate::lookup::{self, Want};
@@ -21,7 +24,8 @@ use crate::secret::SecretBytes;
 use crate::segment::Segment;
 use crate::session::{Context, Library, Session, SessionId, now_secs};
 use crate::stats::{Counter, Stats};
-use crate::writer::{Departures, Writer};
+use crate::sys::clock::Now;
+use crate::writer::Writer;
 
 mod store;
 
@@ -174,7 +178,7 @@ impl Cache {
             true
         });
         let line = access.line();
-        line.heartbeat(now_secs());
+        line.heartbeat(departures.now.secs());
         match removed {
             Ok(true) => line.count(Counter::Removed),
             Ok(false) => {}
@@ -203,6 +207,9 @@ impl Cache {
         }
         if let Some(counter) = lookup::counter_of(miss) {
             line.count(counter);
+            let (happening, origin) = (Happening::Missed(miss), self.origin);
+            let note = Note { happening, origin, subject: 0, context: 0, len: 0 };
+            self.inner.access.note(Now::read(), note);
         }
     }
 
@@ -277,12 +284,12 @@ impl Cache {
         let access = &self.inner.access;
         let (geometry, line) = (access.geometry(), access.line());
         let key = Key { context: *context, id: *id };
-        let (now, place) = (now_secs(), access.locate(id));
-        line.heartbeat(now);
+        let place = access.locate(id);
         let mut departures = self.departures();
+        line.heartbeat(departures.now.secs());
         let mut record = SecretBytes::with_capacity(geometry.max_record_bytes());
         let copied = access.with_bucket(place.bucket, |bucket| {
-            want.apply(bucket, geometry, (place, &key), now, (&mut record, &mut departures))
+            want.apply(bucket, geometry, (place, &key), (&mut record, &mut departures))
         });
         let copied = copied.unwrap_or(Err(Miss::Busy));
         let session = copied.and_then(|copied| {
@@ -294,14 +301,18 @@ impl Cache {
                 line.count(Counter::Hits);
                 line.add(Counter::ForeignHits, session.is_foreign().into());
                 line.add(Counter::Taken, copied.is_ok_and(|copied| copied.taken).into());
+                let happening = Happening::Hit { foreign: session.is_foreign() };
+                self.note(&departures, happening, (place, &key, session.bytes().len()));
                 self.tell(&key, EventKind::Get(Lookup::Hit));
             }
             Err(miss) => {
                 if *miss == Miss::Damaged {
-                    access.repair(place.bucket);
+                    // If it is busy, somebody else will find the same.
+                    let _ = access.repair(place.bucket);
                 }
                 if let Some(counter) = lookup::counter_of(*miss) {
                     line.count(counter);
+                    self.note(&departures, Happening::Missed(*miss), (place, &key, 0));
                     self.tell(&key, EventKind::Get(Lookup::Miss(*miss)));
                 }
             }
@@ -318,10 +329,30 @@ impl Cache {
     pub(crate) fn settle(&self, departures: Departures) {
         let line = self.inner.access.line();
         line.add(Counter::Evicted, departures.evicted);
+        line.add(Counter::EvictedAgeSecs, departures.evicted_age_secs);
         line.add(Counter::Expired, departures.expired);
+        line.add(Counter::RemovedAtOnce, departures.removed_at_once);
+        line.add(Counter::HitsAtTwiceTheSize, departures.hit_at_twice_the_size.into());
+        for gone in departures.gone() {
+            let (subject, len) = (gone.digest.bits(), gone.len.try_into().unwrap_or(u16::MAX));
+            let (happening, origin) = (Happening::Gone(gone.reason), self.origin);
+            let note = Note { happening, origin, subject, context: gone.context, len };
+            self.inner.access.note(departures.now, note);
+        }
         for (key, reason) in departures.told.into_iter().flatten() {
             self.tell(&key, EventKind::Remove(reason));
         }
+    }
+
+    /// Notes what happened to the session of `key`, for the tools.
+    pub(crate) fn note(
+        &self,
+        departures: &Departures,
+        happening: Happening,
+        (place, key, len): (Place, &Key, usize),
+    ) {
+        let note = Note::of(happening, self.origin, place.digest, &key.context, len);
+        self.inner.access.note(departures.now, note);
     }
 
     fn tell(&self, key: &Key, kind: EventKind) {

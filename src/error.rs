@@ -43,6 +43,14 @@ pub enum OptionsError {
         /// The most allowed.
         max: u32,
     },
+    /// The number of events kept for each process is out of range, or no power of two.
+    #[error("{found} events for each process are out of range: 0, or a power of two up to {max}")]
+    Events {
+        /// Events asked for.
+        found: u32,
+        /// The most allowed.
+        max: u32,
+    },
     /// The lifetime is out of range.
     #[error("a lifetime of {found} seconds is out of range: 1 to {max}")]
     Lifetime {

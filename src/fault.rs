@@ -66,14 +66,14 @@ impl Occupied {
     /// `died`: the last owner did, and may have left its mark.
     #[inline(always)]
     #[cfg_attr(not(shmtls_battery), allow(unused_variables))]
-    pub(crate) fn enter(mark: &std::sync::atomic::AtomicU64, died: bool) {
+    pub(crate) fn enter(mark: &std::sync::atomic::AtomicU32, died: bool) {
         #[cfg(shmtls_battery)]
         switch::enter(mark, died);
     }
 
     #[inline(always)]
     #[cfg_attr(not(shmtls_battery), allow(unused_variables))]
-    pub(crate) fn leave(mark: &std::sync::atomic::AtomicU64) {
+    pub(crate) fn leave(mark: &std::sync::atomic::AtomicU32) {
         #[cfg(shmtls_battery)]
         mark.store(0, std::sync::atomic::Ordering::Relaxed);
     }
@@ -128,7 +128,7 @@ pub(crate) mod switch {
     }
 
     #[cfg(shmtls_battery)]
-    pub(super) fn enter(_: &std::sync::atomic::AtomicU64, _: bool) {}
+    pub(super) fn enter(_: &std::sync::atomic::AtomicU32, _: bool) {}
 }
 
 /// For the batteries: one for this process and the children that it forks from then on.
@@ -169,7 +169,7 @@ mod switch {
         }
     }
 
-    pub(super) fn enter(mark: &AtomicU64, died: bool) {
+    pub(super) fn enter(mark: &AtomicU32, died: bool) {
         let before = mark.swap(1, Relaxed);
         assert!(before == 0 || died, "two owners in one section");
     }

@@ -9,8 +9,8 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::error::{AttachError, OptionsError};
 use crate::layout::{
-    BucketHeader, FINGERPRINT, HEADER_FIELDS_BYTES, Header, LAYOUT_VERSION, MAGIC, MemberLine,
-    PAGE, RECORD_HEAD_WORDS, SEAL_SALT, SEAL_TAG, STATE_READY,
+    BucketHeader, EventSlot, FINGERPRINT, HEADER_FIELDS_BYTES, Header, LAYOUT_VERSION, MAGIC,
+    MemberLine, PAGE, RECORD_HEAD_WORDS, SEAL_SALT, SEAL_TAG, STATE_READY,
 };
 use crate::words::{WORD, words_for};
 
@@ -19,12 +19,14 @@ const HEADER_BYTES: u64 = size_of::<Header>() as u64;
 const SLOTS_PER_UNIT: u32 = 96;
 /// The smallest bucket: large enough that half a record lost to rounding is a few percent.
 const BUCKET_UNIT: u32 = 16 << 10;
-/// Bucket sizes double up to this; a slot's 16-bit position reaches further.
+/// Bucket sizes double up to this; a slot's position reaches no further.
 const BUCKET_MAX: u32 = 64 << 10;
 /// Slots of the largest bucket.
 pub(crate) const SLOTS_MAX: usize = (BUCKET_MAX / BUCKET_UNIT * SLOTS_PER_UNIT) as usize;
 const MAX_SESSION_RANGE: (u32, u32) = (256, 48 << 10);
 const MEMBERS_MAX: u32 = 4096;
+/// More than a tool that looks ten times a second needs.
+const EVENTS_MAX: u32 = 65_536;
 /// RFC 8446, section 4.6.1.
 const LIFETIME_MAX_SECS: u64 = 7 * 24 * 3600;
 /// 1 TiB: every count and offset below fits its type with room to spare.
@@ -45,6 +47,8 @@ pub(crate) struct Plan {
     pub(crate) size: Size,
     pub(crate) max_session: u32,
     pub(crate) members: u32,
+    /// Events kept for each member: a power of two, or 0.
+    pub(crate) events: u32,
     pub(crate) lifetime: Duration,
     pub(crate) seed: u64,
     /// The check of the key that seals the sessions; 0 without one.
@@ -57,6 +61,8 @@ pub(crate) struct Geometry {
     pub(crate) total_bytes: u64,
     pub(crate) members_offset: u64,
     pub(crate) member_count: u32,
+    pub(crate) events_offset: u64,
+    pub(crate) event_slots: u32,
     pub(crate) buckets_offset: u64,
     pub(crate) bucket_count: u64,
     pub(crate) bucket_bytes: u32,
@@ -78,12 +84,16 @@ impl Geometry {
         if !(1..=MEMBERS_MAX).contains(&plan.members) {
             return Err(OptionsError::Processes { found: plan.members, max: MEMBERS_MAX });
         }
+        if plan.events > EVENTS_MAX || !(plan.events == 0 || plan.events.is_power_of_two()) {
+            return Err(OptionsError::Events { found: plan.events, max: EVENTS_MAX });
+        }
         let lifetime = plan.lifetime.as_secs();
         if !(1..=LIFETIME_MAX_SECS).contains(&lifetime) {
             return Err(OptionsError::Lifetime { found: lifetime, max: LIFETIME_MAX_SECS });
         }
         let bucket_bytes = bucket_bytes_for(plan.max_session);
-        let buckets_offset = buckets_offset(plan.members);
+        let events_offset = events_offset(plan.members);
+        let buckets_offset = events_offset + event_bytes(plan.members, plan.events);
         let bytes = match plan.size {
             Size::Bytes(bytes) => bytes,
             Size::Sessions(n) => n
@@ -104,6 +114,8 @@ impl Geometry {
             total_bytes: buckets_offset + bucket_count * u64::from(bucket_bytes),
             members_offset: HEADER_BYTES,
             member_count: plan.members,
+            events_offset,
+            event_slots: plan.events,
             buckets_offset,
             bucket_count,
             bucket_bytes,
@@ -118,8 +130,8 @@ impl Geometry {
 
     /// The geometry that a header describes, if a creator of this layout can have written it.
     ///
-    /// Everything but the free choices (total length, members, session limit, lifetime, seed,
-    /// sealing) is computed anew and compared, so no field can point outside the file.
+    /// Everything but the free choices (total length, members, events, session limit, lifetime,
+    /// seed, sealing) is computed anew and compared, so no field can point outside the file.
     pub(crate) fn parse(header: &HeaderBytes, file_len: u64) -> Result<Self, AttachError> {
         header.check_identity()?;
         let total_bytes = header.u64(offset_of!(Header, total_bytes));
@@ -131,6 +143,7 @@ impl Geometry {
             size: Size::Bytes(total_bytes),
             max_session: found.max_session,
             members: found.member_count,
+            events: found.event_slots,
             lifetime: Duration::from_secs(found.lifetime_secs.into()),
             seed: found.seed,
             sealing: found.sealing,
@@ -171,9 +184,10 @@ impl Geometry {
     }
 
     /// The derived fields by name, for comparison and for errors.
-    fn fields(&self) -> [(&'static str, u64); 7] {
+    fn fields(&self) -> [(&'static str, u64); 8] {
         [
             ("members_offset", self.members_offset),
+            ("events_offset", self.events_offset),
             ("buckets_offset", self.buckets_offset),
             ("bucket_count", self.bucket_count),
             ("bucket_bytes", self.bucket_bytes.into()),
@@ -236,6 +250,8 @@ impl HeaderBytes {
             total_bytes: self.u64(offset_of!(Header, total_bytes)),
             members_offset: self.u64(offset_of!(Header, members_offset)),
             member_count: self.u32(offset_of!(Header, member_count)),
+            events_offset: self.u64(offset_of!(Header, events_offset)),
+            event_slots: self.u32(offset_of!(Header, event_slots)),
             buckets_offset: self.u64(offset_of!(Header, buckets_offset)),
             bucket_count: self.u64(offset_of!(Header, bucket_count)),
             bucket_bytes: self.u32(offset_of!(Header, bucket_bytes)),
@@ -267,7 +283,8 @@ impl HeaderBytes {
 }
 
 /// Parts of the header that no process of this layout ever writes.
-const RESERVED: [(&str, Range<usize>); 3] = [
+const RESERVED: [(&str, Range<usize>); 4] = [
+    ("reserved_choice", offset_of!(Header, reserved_choice)..offset_of!(Header, check)),
     ("reserved_check", offset_of!(Header, reserved_check)..offset_of!(Header, members_lock)),
     ("reserved_members", offset_of!(Header, reserved_members)..offset_of!(Header, retired)),
     ("reserved", offset_of!(Header, reserved)..offset_of!(Header, keys)),
@@ -283,6 +300,9 @@ fn bad_choice(error: OptionsError) -> AttachError {
         }
         OptionsError::Processes { found, max } => {
             ("member_count", found.into(), format!("1 to {max}"))
+        }
+        OptionsError::Events { found, max } => {
+            ("event_slots", found.into(), format!("0 or a power of two up to {max}"))
         }
         OptionsError::Lifetime { found, max } => ("lifetime_secs", found, format!("1 to {max}")),
     };
@@ -313,8 +333,13 @@ const fn records_offset(slots: u32) -> usize {
     size_of::<BucketHeader>() + slots as usize * size_of::<u32>()
 }
 
-fn buckets_offset(members: u32) -> u64 {
+fn events_offset(members: u32) -> u64 {
     HEADER_BYTES + (u64::from(members) * size_of::<MemberLine>() as u64).next_multiple_of(PAGE)
+}
+
+fn event_bytes(members: u32, events: u32) -> u64 {
+    let slots = u64::from(members) * u64::from(events);
+    (slots * size_of::<EventSlot>() as u64).next_multiple_of(PAGE)
 }
 
 /// 128 ticks to a lifetime: the 8-bit difference of two ticks never wraps for a live session.
@@ -325,7 +350,8 @@ fn use_tick_secs(lifetime_secs: u32) -> u32 {
 const _: () = {
     assert!(HEADER_BYTES.is_multiple_of(PAGE));
     assert!(MAX_SESSION_RANGE.1 as usize <= u16::MAX as usize);
-    assert!(BUCKET_MAX as usize / WORD <= u16::MAX as usize);
+    // A slot's 13 bits hold the position of any record, and one more.
+    assert!((BUCKET_MAX as usize - records_offset(SLOTS_MAX as u32)) / WORD < 1 << 13);
     assert!(SLOTS_MAX < u16::MAX as usize);
     assert!(
         records_offset(SLOTS_MAX as u32) + MAX_SESSION_RANGE.1 as usize + 128

@@ -1,11 +1,17 @@
 //! Looking into a live segment from outside: no lock is taken and nothing is written.
 
+use crate::check::{self, Checked};
+use crate::events::{EventCursor, PastEvent};
 use crate::keyring;
 use crate::keys::{self, KeyStatus};
 use crate::members::{self, ProcessInfo};
 use crate::segment::{BucketImage, Segment};
 use crate::snapshot::{self, EntryInfo};
 use crate::stats::Stats;
+
+mod info;
+
+pub use info::{BucketInfo, LockState, SegmentInfo};
 
 /// A read-only view of a segment, for tools. The mapping is PROT_READ.
 ///
@@ -37,6 +43,11 @@ impl Inspector {
         Some(keys::status(&ring))
     }
 
+    /// What its creator chose, and who that was.
+    pub fn info(&self) -> SegmentInfo {
+        SegmentInfo::of(&self.segment)
+    }
+
     /// The processes in the table, dead ones included until somebody needs their line.
     pub fn processes(&self) -> Vec<ProcessInfo> {
         members::list(&self.segment)
@@ -44,7 +55,7 @@ impl Inspector {
 
     /// Sessions stored, expired ones included until they are cleared away.
     pub fn len(&self) -> usize {
-        self.buckets().map(|index| self.segment.bucket(index).len()).sum()
+        self.indices().map(|index| self.segment.bucket(index).len()).sum()
     }
 
     /// Whether there is no session at all.
@@ -57,22 +68,57 @@ impl Inspector {
         self.segment.geometry().sealing != 0
     }
 
+    /// What is known of a bucket without a look at its sessions: its lock, and how full it is.
+    ///
+    /// # Panics
+    ///
+    /// If there is no bucket of that index.
+    pub fn bucket(&self, index: usize) -> BucketInfo {
+        BucketInfo::of(index, self.segment.bucket(index))
+    }
+
+    /// Every bucket in turn, see [`bucket`](Self::bucket).
+    pub fn buckets(&self) -> impl Iterator<Item = BucketInfo> {
+        self.indices().map(|index| self.bucket(index))
+    }
+
+    /// What happened since the last look with this cursor, in the order of time: with a new one all
+    /// that is still known. Also says how many events are lost to it, overwritten before this look.
+    /// Each process keeps so many as [`Options::events`](crate::Options::events) says.
+    pub fn events(&self, cursor: &mut EventCursor) -> (Vec<PastEvent>, u64) {
+        let (mut events, mut missed) = (Vec::new(), 0);
+        if self.segment.geometry().event_slots > 0 {
+            for (index, line) in self.segment.members().iter().enumerate() {
+                missed += cursor.read(index, (line, self.segment.events(index)), &mut events);
+            }
+        }
+        events.sort_by_key(|event| (event.at(), event.pid(), event.number()));
+        (events, missed)
+    }
+
+    /// Looks at every byte, and says which invariants of `shm-layout.md` do not hold.
+    pub fn check(&self) -> Checked {
+        check::check(&self.segment, self.info().is_in_our_pid_namespace())
+    }
+
     /// Calls `f` for every session, a consistent copy of one bucket at a time; never with its
     /// bytes. Returns the number of buckets that could not be copied: somebody is in them, or died
     /// in them.
     pub fn for_each(&self, mut f: impl FnMut(&EntryInfo)) -> usize {
         let image = BucketImage::new(self.segment.geometry());
-        let unread = self.buckets().filter(|&index| {
+        let unread = self.indices().filter(|&index| {
             let copied = snapshot::copy(self.segment.bucket(index), &image);
             if copied {
-                snapshot::for_each_record(&image, self.segment.geometry(), |entry, _| f(entry));
+                snapshot::for_each_record(index, &image, self.segment.geometry(), |entry, _| {
+                    f(entry)
+                });
             }
             !copied
         });
         unread.count()
     }
 
-    fn buckets(&self) -> impl Iterator<Item = usize> {
+    fn indices(&self) -> impl Iterator<Item = usize> {
         0..self.segment.geometry().bucket_count as usize
     }
 }

@@ -5,7 +5,7 @@
 //! never undefined. Within a struct the fields tile it: there is no padding to leak.
 
 use std::mem::{offset_of, size_of};
-use std::sync::atomic::{AtomicU32, AtomicU64};
+use std::sync::atomic::{AtomicU16, AtomicU32, AtomicU64};
 
 /// One field of a shared struct, as `shm-layout.md` lists it.
 #[derive(Debug, PartialEq, Eq)]
@@ -78,16 +78,20 @@ shared! {
         104 pid_namespace: AtomicU64,
         /// The kernel's boot ID; a segment never outlives a boot.
         112 boot_id: [AtomicU64; 2],
-        /// Hash of bytes 0 to 127: a header with any of them changed is refused.
-        128 check: AtomicU64,
-        136 reserved_check: [AtomicU64; 7],
+        128 events_offset: AtomicU64,
+        /// Events that each line of the process table keeps; 0: none.
+        136 event_slots: AtomicU32,
+        140 reserved_choice: AtomicU32,
+        /// Hash of bytes 0 to 143: a header with any of them changed is refused.
+        144 check: AtomicU64,
+        152 reserved_check: [AtomicU64; 5],
         /// Robust lock over the process table and the retired totals.
         192 members_lock: AtomicU32,
         /// The number that the next member gets; 0 is no member.
         196 next_member: AtomicU32,
         200 reserved_members: [AtomicU64; 7],
         256 retired: Retired,
-        1216 reserved: [AtomicU64; 360],
+        1344 reserved: [AtomicU64; 344],
         4096 keys: KeyRegion,
     }
 }
@@ -108,7 +112,7 @@ shared! {
 
 shared! {
     /// Counters of processes that are gone: two copies and one word that says which one counts.
-    Retired: 960, align 64 {
+    Retired: 1088, align 64 {
         /// `epoch << 32 | line + 1`: bit 32 picks the copy; a line other than 0 was folded into
         /// it and is still to be cleared.
         0 commit: AtomicU64,
@@ -119,7 +123,7 @@ shared! {
 
 shared! {
     /// One attached process.
-    MemberLine: 512, align 64 {
+    MemberLine: 640, align 64 {
         /// 0: the line is free, and all its counters are 0.
         0 pid: AtomicU32,
         /// Which attachment this is; records name their writer by its low 16 bits.
@@ -133,14 +137,34 @@ shared! {
         32 command: [AtomicU64; 2],
         /// Epoch of the ticket keys that the process uses.
         48 key_epoch: AtomicU64,
-        56 reserved: AtomicU64,
+        /// Events that this line has ever noted, see src/events.rs.
+        56 events: AtomicU64,
         64 counters: [AtomicU64; COUNTERS],
+        /// When the process last took over a lock from a dead owner; 0: never.
+        576 recovered_unix_secs: AtomicU64,
+        /// The bucket of that lock.
+        584 recovered_bucket: AtomicU64,
+        592 reserved: [AtomicU64; 6],
     }
 }
 
 shared! {
-    /// The first line of a bucket; `bucket_slots` slot words and then the records follow.
-    BucketHeader: 64, align 64 {
+    /// Something that happened, in the ring of one line of the process table.
+    EventSlot: 32, align 32 {
+        /// Hash of the event's number and of the words behind this one.
+        0 check: AtomicU64,
+        /// Milliseconds since 1970 (48 bits), what happened (8), origin (8).
+        8 what: AtomicU64,
+        /// Hash of the session's ID; the bucket, of a recovery.
+        16 subject: AtomicU64,
+        /// The context's first bytes (32 bits), the session's length (16), its writer (16).
+        24 about: AtomicU64,
+    }
+}
+
+shared! {
+    /// The first lines of a bucket; `bucket_slots` slot words and then the records follow.
+    BucketHeader: 128, align 64 {
         /// The robust lock: `TID | WAITERS | OWNER_DIED`.
         0 lock: AtomicU32,
         /// Odd while a writer is in: then the bucket is being changed, or a writer died in it.
@@ -158,18 +182,24 @@ shared! {
         32 contended: AtomicU32,
         /// Times the bucket was repaired.
         36 repairs: AtomicU32,
-        40 reserved: [AtomicU64; 3],
+        /// Sessions ever evicted: the next ghost goes to this index, modulo their number.
+        40 evictions: AtomicU32,
+        44 reserved: AtomicU32,
+        /// Hashes of the IDs of the sessions that were evicted last; 0: none.
+        48 ghosts: [AtomicU16; GHOSTS],
     }
 }
 
 /// `shmtls`, then CR and SUB: no text file begins like this (as in PNG's magic).
 pub(crate) const MAGIC: u64 = u64::from_ne_bytes(*b"shmtls\r\x1a");
 /// Raised by every change of this file that moves a byte or gives one a new meaning.
-pub(crate) const LAYOUT_VERSION: u32 = 2;
+pub(crate) const LAYOUT_VERSION: u32 = 3;
 /// `Header::state` of a segment that is whole. Any other value is not.
 pub(crate) const STATE_READY: u32 = 0x5245_4459;
 /// Counters of one process.
-pub(crate) const COUNTERS: usize = 56;
+pub(crate) const COUNTERS: usize = 64;
+/// Evicted sessions that a bucket remembers.
+pub(crate) const GHOSTS: usize = 40;
 /// Words of a record before its payload: check, shape, times, context (2), ID (4).
 pub(crate) const RECORD_HEAD_WORDS: usize = 9;
 /// Bytes of a sealed payload before and behind the session.
@@ -191,6 +221,7 @@ pub(crate) const FINGERPRINT: u64 = {
     hash = fold_fields(hash, KeyRegion::FIELDS);
     hash = fold_fields(hash, Retired::FIELDS);
     hash = fold_fields(hash, MemberLine::FIELDS);
+    hash = fold_fields(hash, EventSlot::FIELDS);
     hash = fold_fields(hash, BucketHeader::FIELDS);
     hash = fold(hash, RECORD_HEAD_WORDS as u64);
     hash = fold(hash, COUNTERS as u64);

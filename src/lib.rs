@@ -77,6 +77,7 @@ mod stats;
 mod members;
 mod miss;
 mod hook;
+mod events;
 #[cfg(feature = "sealing")]
 mod sealing;
 #[cfg(not(feature = "sealing"))]
@@ -85,6 +86,7 @@ mod sealing;
 mod record;
 mod bucket;
 mod order;
+mod departures;
 mod writer;
 mod repair;
 mod access;
@@ -94,6 +96,7 @@ mod key_file;
 mod keyring;
 mod keys;
 mod snapshot;
+mod check;
 mod inspect;
 mod backing;
 mod cache;
@@ -107,15 +110,19 @@ pub mod openssl;
 pub mod rustls;
 
 pub use cache::Cache;
+pub use check::{Checked, Spot, Violation};
 pub use error::{AttachError, CreateError, OpenError, OptionsError};
+pub use events::{EventCursor, Happening, PastEvent, Recovery, Refusal};
+pub use hash::IdDigest;
 pub use hook::{Event, EventKind, HookId, Lookup, Origin, Removal, Stored};
-pub use inspect::Inspector;
+pub use inspect::{BucketInfo, Inspector, LockState, SegmentInfo};
 pub use key_file::{KeyFiles, KeyFormat, UnknownKeyFormat};
 pub use keyring::KeySource;
 pub use keys::{KeyInfo, KeyStatus, KeyWarning, Published, TicketKeys};
 pub use members::ProcessInfo;
 pub use miss::{Busy, Inserted, Miss, Purged};
 pub use options::Options;
+pub use repair::Repaired;
 pub use rotation::{Rotation, Rotator};
 #[cfg(feature = "sealing")]
 #[cfg_attr(docsrs, doc(cfg(feature = "sealing")))]

@@ -1,6 +1,7 @@
 //! One lookup, as it runs under the bucket's lock, and what comes of it.
 
 use crate::bucket::Found;
+use crate::departures::Departures;
 use crate::geometry::Geometry;
 use crate::hash::Place;
 use crate::hook::Removal;
@@ -11,7 +12,7 @@ use crate::secret::SecretBytes;
 use crate::segment::BucketRef;
 use crate::session::{Library, Session};
 use crate::stats::Counter;
-use crate::writer::{Departures, Writer};
+use crate::writer::Writer;
 
 /// What a lookup wants.
 #[derive(Debug, Clone, Copy)]
@@ -59,13 +60,13 @@ impl Want {
         bucket: BucketRef<'_>,
         geometry: &Geometry,
         (place, key): (Place, &Key),
-        now: u32,
         (bytes, departures): (&mut Vec<u8>, &mut Departures),
     ) -> Result<Copied, Miss> {
+        let now = departures.now.secs();
         let entry = match bucket.find(place.tag, key) {
             Found::Entry(entry) => entry,
             Found::OtherContext => return Err(Miss::OtherContext),
-            Found::Absent => return Err(Miss::Absent),
+            Found::Absent => return Err(why_absent(bucket, place, departures)),
         };
         let head = entry.head;
         if head.expiry.passed_at(now) {
@@ -94,6 +95,15 @@ impl Want {
         }
         Ok(Copied { head, library, taken })
     }
+}
+
+/// Whether a session that is not there had to go for others, and whether it would still be there
+/// if the bucket had room for as many sessions again as it has now.
+#[cold]
+fn why_absent(bucket: BucketRef<'_>, place: Place, departures: &mut Departures) -> Miss {
+    let Some(since) = bucket.evicted_since(place.digest.ghost()) else { return Miss::Absent };
+    departures.hit_at_twice_the_size = since < bucket.len();
+    Miss::Evicted
 }
 
 impl Copied {
@@ -128,6 +138,7 @@ impl Copied {
 pub(crate) fn counter_of(miss: Miss) -> Option<Counter> {
     Some(match miss {
         Miss::Absent => Counter::MissesAbsent,
+        Miss::Evicted => Counter::MissesEvicted,
         Miss::Expired => Counter::MissesExpired,
         Miss::OtherContext => Counter::MissesContext,
         Miss::OtherLibrary => Counter::MissesLibrary,

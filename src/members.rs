@@ -44,12 +44,18 @@ impl Membership {
     /// The line of the process that asks.
     #[inline]
     pub(crate) fn line<'a>(&'a self, segment: &'a Segment) -> &'a MemberLine {
-        let current = self.current.load(Relaxed);
-        if current >> LINE_BITS == stamp() {
-            self.pick(segment, current)
-        } else {
-            self.pick(segment, self.join(segment, current))
+        self.place(segment).0
+    }
+
+    /// That line, and its index if it is one of the table.
+    #[inline]
+    pub(crate) fn place<'a>(&'a self, segment: &'a Segment) -> (&'a MemberLine, Option<usize>) {
+        let mut current = self.current.load(Relaxed);
+        if current >> LINE_BITS != stamp() {
+            current = self.join(segment, current);
         }
+        let index = line_index(current);
+        (index.map_or(&*self.unlisted, |index| &segment.members()[index]), index)
     }
 
     /// Gives the line back, its counters to the retired total.
@@ -61,10 +67,6 @@ impl Membership {
         {
             fold(segment, index);
         }
-    }
-
-    fn pick<'a>(&'a self, segment: &'a Segment, current: u64) -> &'a MemberLine {
-        line_index(current).map_or(&*self.unlisted, |index| &segment.members()[index])
     }
 
     /// Takes a line for this process; of two threads that try at once, the loser gives its back.
@@ -113,7 +115,7 @@ fn line_index(current: u64) -> Option<usize> {
     (current & ((1 << LINE_BITS) - 1)).checked_sub(1).map(|index| index as usize)
 }
 
-fn empty_line() -> MemberLine {
+pub(crate) fn empty_line() -> MemberLine {
     MemberLine {
         pid: 0.into(),
         member: 0.into(),
@@ -122,8 +124,11 @@ fn empty_line() -> MemberLine {
         heartbeat_unix_secs: 0.into(),
         command: [const { AtomicU64::new(0) }; 2],
         key_epoch: 0.into(),
-        reserved: 0.into(),
+        events: 0.into(),
         counters: [const { AtomicU64::new(0) }; COUNTERS],
+        recovered_unix_secs: 0.into(),
+        recovered_bucket: 0.into(),
+        reserved: [const { AtomicU64::new(0) }; 6],
     }
 }
 
@@ -210,6 +215,7 @@ fn claim(segment: &Segment, patience: Patience) -> Result<Option<usize>, TableBu
     line.member.store(segment.header().next_member.fetch_add(1, Relaxed), Relaxed);
     line.start_ticks.store(start_ticks, Relaxed);
     line.key_epoch.store(0, Relaxed);
+    line.recovered_unix_secs.store(0, Relaxed);
     line.attached_unix_secs.store(now_secs().into(), Relaxed);
     for (word, bytes) in line.command.iter().zip(command.as_chunks().0) {
         word.store(u64::from_ne_bytes(*bytes), Relaxed);

@@ -35,6 +35,7 @@ pub struct Options {
     max_session: Option<u32>,
     lifetime: Option<Duration>,
     processes: Option<u32>,
+    events: Option<u32>,
     mode: u32,
     owner: Option<u32>,
     sealing: Option<SealingKey>,
@@ -58,6 +59,7 @@ impl Options {
             max_session: None,
             lifetime: None,
             processes: None,
+            events: None,
             mode: 0o600,
             owner: None,
             sealing: None,
@@ -97,6 +99,13 @@ impl Options {
     /// all the same; it is not listed and its counters are its own.
     pub fn processes(self, n: u32) -> Self {
         Self { processes: Some(n), ..self }
+    }
+
+    /// Events that each process keeps for tools that look on, see [`Inspector::events`]: a power of
+    /// two up to 65,536, or 0 for none; by default 32. An event takes 32 bytes, for each line of
+    /// the process table.
+    pub fn events(self, n: u32) -> Self {
+        Self { events: Some(n), ..self }
     }
 
     /// Permission bits of a named segment, 0600 by default. Who attaches refuses a segment with
@@ -247,6 +256,7 @@ impl Options {
             size: self.size.unwrap_or(Size::Bytes(DEFAULT_BYTES)),
             max_session: self.max_session.unwrap_or(DEFAULT_MAX_SESSION),
             members: self.processes.unwrap_or(DEFAULT_PROCESSES),
+            events: self.events.unwrap_or(DEFAULT_EVENTS),
             lifetime: self.lifetime.unwrap_or(DEFAULT_LIFETIME),
             seed,
             sealing: sealer.as_ref().map_or(0, Sealer::check),
@@ -264,7 +274,8 @@ impl Options {
             let members = found.member_count;
             let lifetime = Duration::from_secs(found.lifetime_secs.into());
             let max_session = found.max_session;
-            let plan = Plan { size, max_session, members, lifetime, seed: 0, sealing: 0 };
+            let events = found.event_slots;
+            let plan = Plan { size, max_session, members, events, lifetime, seed: 0, sealing: 0 };
             match (Geometry::plan(&plan), size) {
                 (Ok(geometry), _) => geometry.total_bytes,
                 (Err(_), Size::Bytes(bytes)) => bytes,
@@ -275,6 +286,7 @@ impl Options {
             ("a size in bytes of", found.total_bytes, self.size.map(of_size)),
             ("a session limit of", found.max_session.into(), self.max_session.map(u64::from)),
             ("a process table of", found.member_count.into(), self.processes.map(u64::from)),
+            ("a ring of events of", found.event_slots.into(), self.events.map(u64::from)),
             (
                 "a lifetime in seconds of",
                 found.lifetime_secs.into(),
@@ -331,6 +343,7 @@ impl Cache {
 const DEFAULT_BYTES: u64 = 32 << 20;
 const DEFAULT_MAX_SESSION: u32 = 10 << 10;
 const DEFAULT_PROCESSES: u32 = 256;
+const DEFAULT_EVENTS: u32 = 32;
 /// Long enough for a returning visitor, short enough that a stolen session soon is worthless.
 const DEFAULT_LIFETIME: Duration = Duration::from_secs(3600);
 /// Rounds of "not there, so create it; there by now, so attach it".

@@ -174,6 +174,10 @@ impl Head {
         self.flags & SINGLE_USE != 0
     }
 
+    pub(crate) fn is_sealed(&self) -> bool {
+        self.flags & SEALED != 0
+    }
+
     /// Whose bytes the payload is; `None` for a library that this build does not know.
     pub(crate) fn library(&self) -> Option<Library> {
         match self.flags >> LIBRARY_SHIFT & LIBRARY_MASK {

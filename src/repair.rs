@@ -16,11 +16,14 @@ use crate::step::kill_point;
 use crate::words::{self, WORD};
 use crate::writer::Writer;
 
-/// What a repair found.
+/// What a repair found in a bucket.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Repaired {
-    pub(crate) kept: u64,
-    pub(crate) lost: u64,
+#[non_exhaustive]
+pub struct Repaired {
+    /// Sessions that were whole.
+    pub kept: u64,
+    /// Sessions that were not, and were wiped.
+    pub lost: u64,
 }
 
 impl Writer<'_> {

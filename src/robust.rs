@@ -58,6 +58,8 @@ pub(crate) struct Journey {
     pub(crate) waited: bool,
     /// A sleep ended by its slice although the lock was free: a wake-up that did not come.
     pub(crate) late_wakes: u32,
+    /// How long that took, from the first look at the word.
+    pub(crate) wait: Duration,
     /// The kernel knows no robust list of this thread.
     pub(crate) without_kernel: bool,
 }
@@ -136,16 +138,16 @@ fn lock_contended<K: Kernel>(
 ) -> Result<Acquired<'_, K>, NotAcquired> {
     let tid = announced.tid();
     let mut attempt = Attempt::<K> { word, tid, slept: false, journey, kernel: PhantomData };
-    attempt.spin();
     let start = K::now();
+    attempt.spin();
     loop {
         if let Some(Taken { death }) = attempt.take() {
-            let journey = attempt.journey;
+            let journey = Journey { wait: K::since(start), ..attempt.journey };
             return Ok(Acquired { guard: RobustGuard { word, announced }, death, journey });
         }
         let waited = K::since(start);
         if waited >= patience.deadline && !Fault::NoDeadline.is_on() {
-            return Err(NotAcquired::Deadline(attempt.journey));
+            return Err(NotAcquired::Deadline(Journey { wait: waited, ..attempt.journey }));
         }
         attempt.sleep(patience.slice.min(patience.deadline.saturating_sub(waited)));
     }

@@ -11,8 +11,8 @@ use std::sync::atomic::{AtomicU32, AtomicU64};
 
 use crate::geometry::{Geometry, HeaderBytes};
 use crate::layout::{
-    BucketHeader, FINGERPRINT, HEADER_FIELDS_BYTES, Header, LAYOUT_VERSION, MAGIC, MemberLine,
-    STATE_READY,
+    BucketHeader, EventSlot, FINGERPRINT, HEADER_FIELDS_BYTES, Header, LAYOUT_VERSION, MAGIC,
+    MemberLine, STATE_READY,
 };
 use crate::session::now_secs;
 use crate::sys::map::Mapping;
@@ -61,6 +61,8 @@ impl Segment {
         header.bucket_bytes.store(geometry.bucket_bytes, Relaxed);
         header.bucket_slots.store(geometry.bucket_slots, Relaxed);
         header.member_count.store(geometry.member_count, Relaxed);
+        header.events_offset.store(geometry.events_offset, Relaxed);
+        header.event_slots.store(geometry.event_slots, Relaxed);
         header.max_session_bytes.store(geometry.max_session, Relaxed);
         header.lifetime_secs.store(geometry.lifetime_secs, Relaxed);
         header.use_tick_secs.store(geometry.use_tick_secs, Relaxed);
@@ -106,6 +108,21 @@ impl Segment {
         // SAFETY: `member_count` lines lie between `members_offset` and `buckets_offset`, both
         // inside the mapping and multiples of a page (Geometry::plan); lines are made of atomics.
         unsafe { slice::from_raw_parts(lines, self.geometry.member_count as usize) }
+    }
+
+    /// The events of line `index` of the process table, which is less than the member count.
+    pub(crate) fn events(&self, index: usize) -> &[EventSlot] {
+        assert!(index < self.geometry.member_count as usize);
+        let count = self.geometry.event_slots as usize;
+        if count == 0 {
+            return &[];
+        }
+        let offset = index * count * size_of::<EventSlot>();
+        let first = self.at(self.geometry.events_offset + offset as u64).cast::<EventSlot>();
+        // SAFETY: `index` is in range, so its `event_slots` slots lie between `events_offset` and
+        // `buckets_offset`, inside the mapping; `events_offset` is a multiple of a page, and slots
+        // are made of atomics.
+        unsafe { slice::from_raw_parts(first, count) }
     }
 
     /// Bucket `index`, which is less than the bucket count.

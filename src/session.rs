@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use xxhash_rust::xxh3::xxh3_128;
 
 use crate::secret::SecretBytes;
+use crate::sys::clock::Now;
 
 /// A TLS session ID: 1 to 32 bytes (RFC 5246, section 7.4.1.2).
 ///
@@ -109,6 +110,12 @@ impl Context {
         &self.0
     }
 
+    /// Its first four bytes, which tell one from the other for people.
+    pub fn start(&self) -> u32 {
+        let [a, b, c, d, ..] = self.0;
+        u32::from_be_bytes([a, b, c, d])
+    }
+
     pub(crate) fn from_bytes(bytes: [u8; Self::LEN]) -> Self {
         Self(bytes)
     }
@@ -116,11 +123,7 @@ impl Context {
 
 impl fmt::Debug for Context {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "Context({:08x})",
-            u32::from_be_bytes([self.0[0], self.0[1], self.0[2], self.0[3]])
-        )
+        write!(f, "Context({:08x})", self.start())
     }
 }
 
@@ -176,7 +179,7 @@ impl Expiry {
 
 /// Now, in seconds since 1970: the clock of every expiry in the segment.
 pub(crate) fn now_secs() -> u32 {
-    Expiry::at(SystemTime::now()).0
+    Now::read().secs()
 }
 
 /// Whose serialization the bytes are. One library's bytes never reach another.

@@ -7,13 +7,14 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use crossbeam_utils::Backoff;
 
-use crate::bucket::Entry;
+use crate::bucket::{Entry, Slot};
 use crate::geometry::Geometry;
+use crate::hash::IdDigest;
 use crate::record::{self, Key};
 use crate::sealing::Seal;
 use crate::secret::SecretBytes;
 use crate::segment::{BucketImage, BucketRef};
-use crate::session::{Context, Expiry, Library, SessionId};
+use crate::session::{Context, Expiry, Library, SessionId, now_secs};
 
 /// Copies `bucket` into `image`. `false` if writers kept changing it, or one died in it.
 pub(crate) fn copy(bucket: BucketRef<'_>, image: &BucketImage) -> bool {
@@ -42,8 +43,9 @@ pub(crate) fn copy_words(from: BucketRef<'_>, to: BucketRef<'_>) {
     }
 }
 
-/// Calls `f` for every whole record of an image, with a private copy of it.
+/// Calls `f` for every whole record of an image of bucket `index`, with a private copy of it.
 pub(crate) fn for_each_record(
+    index: usize,
     image: &BucketImage,
     geometry: &Geometry,
     mut f: impl FnMut(&EntryInfo, &mut [u8]),
@@ -54,7 +56,7 @@ pub(crate) fn for_each_record(
         bytes.clear();
         bucket.copy_out(&entry, &mut bytes);
         if record::is_whole(geometry.seed, &bytes) {
-            f(&EntryInfo::of(bucket, &entry), &mut bytes);
+            f(&EntryInfo::of(index, bucket, &entry, geometry), &mut bytes);
         }
     }
 }
@@ -74,11 +76,29 @@ pub(crate) fn for_each_record(
 pub struct EntryInfo {
     key: Key,
     head: record::Head,
+    digest: IdDigest,
+    bucket: usize,
+    slot: Slot,
+    tick_secs: u32,
 }
 
 impl EntryInfo {
-    pub(crate) fn of(bucket: BucketRef<'_>, entry: &Entry) -> Self {
-        Self { key: record::load_key(bucket.records, entry.at, &entry.head), head: entry.head }
+    /// What is known of an entry of bucket `index`, from an image of it.
+    pub(crate) fn of(
+        index: usize,
+        bucket: BucketRef<'_>,
+        entry: &Entry,
+        geometry: &Geometry,
+    ) -> Self {
+        let key = record::load_key(bucket.records, entry.at, &entry.head);
+        Self {
+            key,
+            head: entry.head,
+            digest: IdDigest::of(geometry.seed, &key.id),
+            bucket: index,
+            slot: bucket.slot(entry.slot),
+            tick_secs: geometry.use_tick_secs,
+        }
     }
 
     /// The session in a private copy of the record, opened if it is sealed.
@@ -99,6 +119,28 @@ impl EntryInfo {
     /// Its ID. For a TLS 1.3 ticket it is a secret.
     pub fn id(&self) -> &SessionId {
         &self.key.id
+    }
+
+    /// What stands for its ID where others look.
+    pub fn digest(&self) -> IdDigest {
+        self.digest
+    }
+
+    /// The bucket that holds it.
+    pub fn bucket(&self) -> usize {
+        self.bucket
+    }
+
+    /// How often it was looked up and found; 7 is that often, or more.
+    pub fn hits(&self) -> u8 {
+        self.slot.hits()
+    }
+
+    /// How long ago it was stored or last looked up, in steps of 1/128 of the segment's lifetime.
+    pub fn idle(&self) -> Duration {
+        let now = (now_secs() / self.tick_secs) as u8;
+        let ticks = now.wrapping_sub(self.slot.used());
+        Duration::from_secs(u64::from(ticks) * u64::from(self.tick_secs))
     }
 
     /// Bytes of the session.

@@ -123,6 +123,34 @@ counters! {
     MissesForged = misses_forged,
     /// Sessions dropped because the kernel had no random bytes to seal them with.
     RefusedUnsealed = refused_unsealed,
+    /// Lookups of an ID whose session had to go for others a short while ago.
+    MissesEvicted = misses_evicted,
+    /// Of these, lookups that a segment of twice the size would have answered.
+    HitsAtTwiceTheSize = hits_at_twice_the_size,
+    /// Ages in seconds of the live sessions that had to go, summed up.
+    EvictedAgeSecs = evicted_age_secs,
+    /// Sessions removed by a caller within a second of being stored.
+    RemovedAtOnce = removed_at_once,
+    /// Nanoseconds spent waiting for locks.
+    LockWaitNanos = lock_wait_nanos,
+    /// Waits for a lock of less than 1 us.
+    LockWaits1us = lock_waits_1us,
+    /// Waits for a lock of 1 us to less than 4 us.
+    LockWaits4us = lock_waits_4us,
+    /// Waits for a lock of 4 us to less than 16 us.
+    LockWaits16us = lock_waits_16us,
+    /// Waits for a lock of 16 us to less than 64 us.
+    LockWaits64us = lock_waits_64us,
+    /// Waits for a lock of 64 us to less than 256 us.
+    LockWaits256us = lock_waits_256us,
+    /// Waits for a lock of 256 us to less than 1,024 us.
+    LockWaits1ms = lock_waits_1ms,
+    /// Waits for a lock of 1,024 us to less than 4,096 us.
+    LockWaits4ms = lock_waits_4ms,
+    /// Waits for a lock of 4,096 us to less than 16,384 us.
+    LockWaits16ms = lock_waits_16ms,
+    /// Waits for a lock of 16,384 us and more.
+    LockWaitsLonger = lock_waits_longer,
 }
 
 impl Stats {
@@ -138,12 +166,29 @@ impl Stats {
             self.misses_undecodable,
             self.misses_invalid_id,
             self.misses_forged,
+            self.misses_evicted,
         ])
     }
 
     /// All lookups.
     pub fn lookups(&self) -> u64 {
         sum([self.hits, self.misses()])
+    }
+
+    /// Waits for a lock by length: an upper bound in microseconds (none for the last) and how many
+    /// were shorter than that, but not shorter than the bound before.
+    pub fn lock_wait_histogram(&self) -> [(Option<u64>, u64); 9] {
+        [
+            (Some(1), self.lock_waits_1us),
+            (Some(4), self.lock_waits_4us),
+            (Some(16), self.lock_waits_16us),
+            (Some(64), self.lock_waits_64us),
+            (Some(256), self.lock_waits_256us),
+            (Some(1024), self.lock_waits_1ms),
+            (Some(4096), self.lock_waits_4ms),
+            (Some(16_384), self.lock_waits_16ms),
+            (None, self.lock_waits_longer),
+        ]
     }
 
     /// Locks whose owner died in them and that are in use again.
@@ -158,6 +203,24 @@ fn sum<const N: usize>(counters: [u64; N]) -> u64 {
 }
 
 impl Counter {
+    /// The counter of a wait of that length.
+    pub(crate) fn of_wait(nanos: u64) -> Self {
+        const BY_LENGTH: [Counter; 9] = [
+            Counter::LockWaits1us,
+            Counter::LockWaits4us,
+            Counter::LockWaits16us,
+            Counter::LockWaits64us,
+            Counter::LockWaits256us,
+            Counter::LockWaits1ms,
+            Counter::LockWaits4ms,
+            Counter::LockWaits16ms,
+            Counter::LockWaitsLonger,
+        ];
+        let micros = nanos / 1000;
+        let power_of_four = micros.checked_ilog2().map_or(0, |log| log as usize / 2 + 1);
+        BY_LENGTH[power_of_four.min(BY_LENGTH.len() - 1)]
+    }
+
     /// How two values of a counter become one.
     pub(crate) fn merge(index: usize, a: u64, b: u64) -> u64 {
         if index == Self::LargestRefused as usize { a.max(b) } else { a.wrapping_add(b) }

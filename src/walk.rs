@@ -5,6 +5,7 @@ use crate::cache::Cache;
 use crate::hook::Removal;
 use crate::miss::{Busy, Purged};
 use crate::record;
+use crate::repair::Repaired;
 use crate::segment::{BucketImage, BucketRef};
 use crate::session::{Context, now_secs};
 use crate::snapshot::{self, EntryInfo};
@@ -35,7 +36,7 @@ impl Cache {
                     .with_bucket(index, |bucket| snapshot::copy_words(bucket, image.bucket()))
                     .is_ok();
             if copied {
-                snapshot::for_each_record(&image, access.geometry(), |entry, record| {
+                snapshot::for_each_record(index, &image, access.geometry(), |entry, record| {
                     if let Some(bytes) = entry.open(record, self.seal_of(index)) {
                         f(entry, bytes);
                     }
@@ -64,6 +65,20 @@ impl Cache {
     pub fn sweep(&self) -> Purged {
         let now = now_secs();
         self.purge(|_, entry| entry.head.expiry.passed_at(now).then_some(Removal::Expired))
+    }
+
+    /// Locks a bucket and makes it whole, as everyone does who finds that its last owner died in
+    /// it. What is whole already stays as it is. For tools: nobody else need call this.
+    ///
+    /// # Errors
+    ///
+    /// [`Busy`] if the bucket could not be had before the deadline.
+    ///
+    /// # Panics
+    ///
+    /// If the segment has no bucket of that index.
+    pub fn repair(&self, bucket: usize) -> Result<Repaired, Busy> {
+        self.inner.access.repair(bucket)
     }
 
     /// Walks over all buckets and removes what `reason_of` says.

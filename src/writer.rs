@@ -6,16 +6,16 @@
 //! * a slot is cleared before its record is copied out (take) or wiped;
 //! * a record is moved under a journal, with which a repair can finish the move.
 
-use std::cmp::Ordering;
 use std::sync::atomic::Ordering::{Relaxed, Release};
 use std::sync::atomic::fence;
 
 use crate::bucket::{Entry, Slot};
+use crate::departures::Departures;
 use crate::fault::Fault;
 use crate::geometry::Geometry;
 use crate::hook::Removal;
 use crate::order::{Order, Place};
-use crate::record::{self, Key, Staged};
+use crate::record::Staged;
 use crate::segment::BucketRef;
 use crate::step::{kill_point, word_done};
 use crate::words;
@@ -25,34 +25,6 @@ use crate::words;
 pub(crate) struct Writer<'a> {
     pub(crate) bucket: BucketRef<'a>,
     pub(crate) geometry: &'a Geometry,
-}
-
-/// Who had to leave a bucket, for the counters and the hooks.
-#[derive(Debug, Default)]
-pub(crate) struct Departures {
-    pub(crate) expired: u64,
-    pub(crate) evicted: u64,
-    /// The keys, where somebody wants to be told. The room was reserved before the lock was taken.
-    pub(crate) told: Option<Vec<(Key, Removal)>>,
-}
-
-impl Departures {
-    /// `with_keys`: a hook is waiting.
-    pub(crate) fn new(with_keys: bool, geometry: &Geometry) -> Self {
-        let told = with_keys.then(|| Vec::with_capacity(geometry.bucket_slots as usize + 1));
-        Self { told, ..Self::default() }
-    }
-
-    fn note(&mut self, bucket: BucketRef<'_>, entry: &Entry, reason: Removal) {
-        match reason {
-            Removal::Expired => self.expired += 1,
-            Removal::Evicted => self.evicted += 1,
-            Removal::Removed | Removal::Taken | Removal::Replaced => {}
-        }
-        if let Some(told) = self.told.as_mut().filter(|told| told.len() < told.capacity()) {
-            told.push((record::load_key(bucket.records, entry.at, &entry.head), reason));
-        }
-    }
 }
 
 impl<'a> Writer<'a> {
@@ -89,8 +61,11 @@ impl<'a> Writer<'a> {
 
     /// Takes an entry's slot away, then wipes its bytes.
     pub(crate) fn remove(&self, entry: &Entry, reason: Removal, departures: &mut Departures) {
-        departures.note(self.bucket, entry, reason);
+        let digest = departures.note(self.bucket, entry, reason);
         self.set_slot(entry.slot, Slot::EMPTY);
+        if reason == Removal::Evicted {
+            self.bucket.remember(digest.ghost());
+        }
         self.wipe(entry);
     }
 
@@ -161,17 +136,17 @@ impl<'a> Writer<'a> {
 
     /// Packs the records of `order` from the bucket's start; returns the first free word.
     fn squeeze(&self, order: &Order) -> usize {
-        let mut end = 0;
+        let (mut end, mut source_end) = (0, 0);
         for place in order.places() {
             let (from, words) = (usize::from(place.at), usize::from(place.words));
-            match from.cmp(&end) {
-                Ordering::Equal => {}
-                Ordering::Greater => self.move_record(place.slot.into(), from, end, words),
-                // Two records in one place: no writer did that.
-                Ordering::Less => {
-                    self.set_slot(place.slot.into(), Slot::EMPTY);
-                    continue;
-                }
+            if from < source_end {
+                // Two records in one place: no writer did that, and a move would make two of one.
+                self.set_slot(place.slot.into(), Slot::EMPTY);
+                continue;
+            }
+            source_end = from + words;
+            if from > end {
+                self.move_record(place.slot.into(), from, end, words);
             }
             end += words;
         }

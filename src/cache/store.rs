@@ -3,10 +3,13 @@
 
 use super::Cache;
 use crate::bucket::Found;
+use crate::departures::Departures;
+use crate::events::{Happening, Note, Refusal};
+use crate::hash::Place;
 use crate::hook::{EventKind, Removal, Stored};
 use crate::miss::{Busy, Inserted};
 use crate::record::{self, Key};
-use crate::session::{Context, Expiry, NewSession, SessionId, now_secs};
+use crate::session::{Context, Expiry, NewSession, SessionId};
 use crate::stats::Counter;
 use crate::writer::Writer;
 
@@ -27,35 +30,58 @@ impl Cache {
     ///
     /// An expiry further away than the segment's lifetime is cut to it.
     pub fn store(&self, context: &Context, id: &SessionId, session: &NewSession<'_>) -> Inserted {
-        let (now, max) = (now_secs(), self.max_session());
-        if session.bytes.len() > max {
-            let line = self.inner.access.line();
-            line.count(Counter::RefusedTooLarge);
-            line.raise(Counter::LargestRefused, session.bytes.len() as u64);
-            return Inserted::TooLarge { len: session.bytes.len(), max };
+        let key = Key { context: *context, id: *id };
+        let place = self.inner.access.locate(id);
+        let mut departures = self.departures();
+        let stored = match self.try_store((place, &key), session, &mut departures) {
+            Ok(stored) => stored,
+            Err(refusal) => {
+                let happening = Happening::Refused(refusal);
+                self.note(&departures, happening, (place, &key, session.bytes.len()));
+                return self.refused(refusal, session.bytes.len());
+            }
+        };
+        let (outcome, counter) = match stored {
+            None => (Inserted::Unchanged, Counter::StoredUnchanged),
+            Some(Stored::Replaced) => (Inserted::Replaced, Counter::StoredReplaced),
+            Some(Stored::Stored) if departures.evicted > 0 => {
+                (Inserted::Evicted(departures.evicted as u16), Counter::StoredNew)
+            }
+            Some(Stored::Stored) => (Inserted::New, Counter::StoredNew),
+        };
+        self.inner.access.line().count(counter);
+        let now = departures.now;
+        self.settle(departures);
+        if let Some(how) = stored {
+            let (happening, len) = (Happening::Stored(how), session.bytes.len());
+            let note = Note::of(happening, self.origin, place.digest, context, len);
+            self.inner.access.note(now, note);
+            self.tell(&key, EventKind::New(how));
         }
-        if session.expiry.passed_at(now) {
-            self.inner.access.line().count(Counter::RefusedExpired);
-            return Inserted::Expired;
-        }
-        let latest =
-            Expiry::from_unix(now.saturating_add(self.inner.access.geometry().lifetime_secs));
-        let session = NewSession { expiry: session.expiry.min(latest), ..*session };
-        self.store_checked(&Key { context: *context, id: *id }, &session, now)
+        outcome
     }
 
-    fn store_checked(&self, key: &Key, session: &NewSession<'_>, now: u32) -> Inserted {
+    /// `None`: the very same session was there.
+    fn try_store(
+        &self,
+        (place, key): (Place, &Key),
+        session: &NewSession<'_>,
+        departures: &mut Departures,
+    ) -> Result<Option<Stored>, Refusal> {
         let access = &self.inner.access;
-        let line = access.line();
+        let (line, now) = (access.line(), departures.now.secs());
+        if session.bytes.len() > self.max_session() {
+            return Err(Refusal::TooLarge);
+        }
+        if session.expiry.passed_at(now) {
+            return Err(Refusal::Expired);
+        }
         line.heartbeat(now);
-        let place = access.locate(&key.id);
+        let latest = Expiry::from_unix(now.saturating_add(access.geometry().lifetime_secs));
+        let session = NewSession { expiry: session.expiry.min(latest), ..*session };
         let (seed, seal) = (access.geometry().seed, self.seal_of(place.bucket));
-        let staged = record::encode(seed, key, session, line.writer(), now, seal);
-        let Some(staged) = staged else {
-            line.count(Counter::RefusedUnsealed);
-            return Inserted::Unsealed;
-        };
-        let mut departures = self.departures();
+        let staged = record::encode(seed, key, &session, line.writer(), now, seal)
+            .ok_or(Refusal::Unsealed)?;
         let stored = access.with_bucket(place.bucket, |bucket| {
             let found = match bucket.find(place.tag, key) {
                 Found::Entry(entry) => Some(entry),
@@ -68,28 +94,29 @@ impl Cache {
             }
             let writer = Writer::begin(bucket, access.geometry());
             if let Some(entry) = found {
-                writer.remove(&entry, Removal::Replaced, &mut departures);
+                writer.remove(&entry, Removal::Replaced, departures);
             }
-            writer.insert(&staged, place.tag, now, &mut departures);
+            writer.insert(&staged, place.tag, now, departures);
             writer.finish();
-            Some(found.is_some())
+            Some(if found.is_some() { Stored::Replaced } else { Stored::Stored })
         });
-        let (outcome, counter) = match stored {
-            Err(Busy) => (Inserted::Busy, Counter::RefusedBusy),
-            Ok(None) => (Inserted::Unchanged, Counter::StoredUnchanged),
-            Ok(Some(true)) => (Inserted::Replaced, Counter::StoredReplaced),
-            Ok(Some(false)) if departures.evicted > 0 => {
-                (Inserted::Evicted(departures.evicted as u16), Counter::StoredNew)
+        stored.map_err(|Busy| Refusal::Busy)
+    }
+
+    /// Counts a refusal, and tells the caller.
+    fn refused(&self, refusal: Refusal, len: usize) -> Inserted {
+        let line = self.inner.access.line();
+        let (counter, outcome) = match refusal {
+            Refusal::TooLarge => {
+                line.raise(Counter::LargestRefused, len as u64);
+                let max = self.max_session();
+                (Counter::RefusedTooLarge, Inserted::TooLarge { len, max })
             }
-            Ok(Some(false)) => (Inserted::New, Counter::StoredNew),
+            Refusal::Expired => (Counter::RefusedExpired, Inserted::Expired),
+            Refusal::Busy => (Counter::RefusedBusy, Inserted::Busy),
+            Refusal::Unsealed => (Counter::RefusedUnsealed, Inserted::Unsealed),
         };
         line.count(counter);
-        self.settle(departures);
-        match stored {
-            Ok(Some(true)) => self.tell(key, EventKind::New(Stored::Replaced)),
-            Ok(Some(false)) => self.tell(key, EventKind::New(Stored::Stored)),
-            Ok(None) | Err(Busy) => {}
-        }
         outcome
     }
 }

@@ -57,12 +57,15 @@ fn every_wrong_row_is_noticed_and_named() {
 fn the_rules_of_geometry_are_those_of_the_document() {
     for members in [1, 7, 8, 9, 255, 256, 257, 4096] {
         for (session, lifetime) in [(256, 1), (10_240, 3600), (16_384, 128), (49_152, 604_800)] {
-            for bytes in [3 << 20, (32 << 20) + 1, 100_000_000] {
+            for bytes in [8 << 20, (32 << 20) + 1, 100_000_000] {
                 let found = plan(Size::Bytes(bytes), session, members, lifetime).expect("valid");
                 let bucket = u64::from(found.bucket_bytes);
-                let buckets_offset = 16_384 + (u64::from(members) * 512).div_ceil(4096) * 4096;
+                let pages = |bytes: u64| bytes.div_ceil(4096) * 4096;
+                let events_offset = 16_384 + pages(u64::from(members) * 640);
+                let buckets_offset = events_offset + pages(u64::from(members) * 32 * 32);
                 let bucket_count = (bytes - buckets_offset) / bucket;
                 assert_eq!(found.members_offset, 16_384);
+                assert_eq!(found.events_offset, events_offset);
                 assert_eq!(found.buckets_offset, buckets_offset);
                 assert_eq!(found.bucket_count, bucket_count);
                 assert_eq!(found.total_bytes, buckets_offset + bucket_count * bucket);

@@ -11,7 +11,9 @@ const EXPIRY: u32 = 2_000_000;
 
 fn geometry() -> Geometry {
     let (size, lifetime) = (Size::Bytes(1 << 20), Duration::from_secs(3600));
-    let plan = Plan { size, max_session: 10 << 10, members: 1, lifetime, seed: 42, sealing: 0 };
+    let (members, events) = (1, 0);
+    let plan =
+        Plan { size, max_session: 10 << 10, members, events, lifetime, seed: 42, sealing: 0 };
     Geometry::plan(&plan).expect("a valid plan")
 }
 

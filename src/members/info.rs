@@ -23,6 +23,8 @@ pub struct ProcessInfo {
     heartbeat_secs: u64,
     command: String,
     key_epoch: u64,
+    recovered_secs: u64,
+    recovered_bucket: u64,
     stats: Stats,
 }
 
@@ -44,6 +46,8 @@ impl ProcessInfo {
             heartbeat_secs: line.heartbeat_unix_secs.load(Relaxed),
             command: String::from_utf8_lossy(command).into_owned(),
             key_epoch: line.key_epoch.load(Relaxed),
+            recovered_secs: line.recovered_unix_secs.load(Relaxed),
+            recovered_bucket: line.recovered_bucket.load(Relaxed),
             stats: Stats::from_counters(|counter| line.counters[counter as usize].load(Relaxed)),
         })
     }
@@ -76,6 +80,12 @@ impl ProcessInfo {
     /// The epoch of the ticket keys that it used last; 0 if it has used none.
     pub fn key_epoch(&self) -> u64 {
         self.key_epoch
+    }
+
+    /// When it last took over a lock from a dead owner, and the bucket of that lock.
+    pub fn last_recovery(&self) -> Option<(SystemTime, u64)> {
+        let is_set = self.recovered_secs != 0;
+        is_set.then(|| (time_of(self.recovered_secs), self.recovered_bucket))
     }
 
     /// What it counted.

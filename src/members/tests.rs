@@ -10,7 +10,8 @@ use crate::step::countdown::die_after;
 fn segment() -> Segment {
     let lifetime = Duration::from_secs(60);
     let size = Size::Bytes(1 << 20);
-    let plan = Plan { size, max_session: 1024, members: 3, lifetime, seed: 1, sealing: 0 };
+    let plan =
+        Plan { size, max_session: 1024, members: 3, events: 0, lifetime, seed: 1, sealing: 0 };
     backing::create_memfd(&plan).expect("a memfd")
 }
 
@@ -40,7 +41,7 @@ fn a_death_at_any_step_of_a_fold_loses_no_count_and_doubles_none() {
         };
         assert_eq!(sum(&segment), (123, 9), "before the repair, {steps} steps");
         // The next one clears up, and may be killed at it too.
-        let _ = die_after(steps % 61, || drop(lock_table(&segment, AT_LEISURE)));
+        let _ = die_after(steps % 69, || drop(lock_table(&segment, AT_LEISURE)));
         assert_eq!(sum(&segment), (123, 9), "in the midst of the repair, {steps} steps");
         drop(lock_table(&segment, AT_LEISURE));
         assert_eq!(sum(&segment), (123, 9), "after the repair, {steps} steps");

@@ -7,9 +7,13 @@ use std::time::Duration;
 use super::*;
 use crate::bucket::Found;
 use crate::geometry::{Plan, Size};
+use crate::hash::IdDigest;
+use crate::layout::GHOSTS;
+use crate::record::{self, Key};
 use crate::segment::BucketImage;
 use crate::session::{Context, Expiry, NewSession, SessionId};
 use crate::step::countdown::die_after;
+use crate::sys::clock::Now;
 
 const NOW: u32 = 1_000_000;
 
@@ -23,7 +27,15 @@ impl Lab {
     fn new() -> Self {
         let lifetime = Duration::from_secs(3600);
         let size = Size::Bytes(1 << 20);
-        let plan = Plan { size, max_session: 10 << 10, members: 1, lifetime, seed: 42, sealing: 0 };
+        let plan = Plan {
+            size,
+            max_session: 10 << 10,
+            members: 1,
+            events: 0,
+            lifetime,
+            seed: 42,
+            sealing: 0,
+        };
         let geometry = Geometry::plan(&plan).expect("a valid plan");
         let image = BucketImage::new(&geometry);
         Self { geometry, image }
@@ -31,6 +43,10 @@ impl Lab {
 
     fn writer(&self) -> Writer<'_> {
         Writer::begin(self.image.bucket(), &self.geometry)
+    }
+
+    fn departures(&self) -> Departures {
+        Departures::new(true, &self.geometry, Now::read())
     }
 
     fn stage(&self, n: u8, len: usize, expiry: u32) -> Staged {
@@ -42,7 +58,7 @@ impl Lab {
     /// Stores session `n`, replacing one of its key, as the cache does.
     fn insert(&self, n: u8, len: usize, expiry: u32, now: u32) -> Departures {
         let staged = self.stage(n, len, expiry);
-        let mut departures = Departures::new(true, &self.geometry);
+        let mut departures = self.departures();
         let writer = self.writer();
         if let Found::Entry(entry) = self.image.bucket().find(n, &key(n)) {
             writer.remove(&entry, Removal::Replaced, &mut departures);
@@ -55,7 +71,7 @@ impl Lab {
     fn remove(&self, n: u8) {
         if let Found::Entry(entry) = self.image.bucket().find(n, &key(n)) {
             let writer = self.writer();
-            writer.remove(&entry, Removal::Removed, &mut Departures::default());
+            writer.remove(&entry, Removal::Removed, &mut self.departures());
             writer.finish();
         }
     }
@@ -63,7 +79,7 @@ impl Lab {
     fn take(&self, n: u8, bytes: &mut Vec<u8>) {
         if let Found::Entry(entry) = self.image.bucket().find(n, &key(n)) {
             let writer = self.writer();
-            writer.take(&entry, bytes, &mut Departures::default());
+            writer.take(&entry, bytes, &mut self.departures());
             writer.finish();
         }
     }
@@ -108,6 +124,28 @@ impl Lab {
         }
         assert!(free[end..].iter().all(|free| *free), "a record behind the end");
     }
+}
+
+/// A miss that could not tell a session that had to go from one that had never been there left the
+/// operator to guess whether more memory would help.
+#[test]
+fn a_bucket_remembers_whom_it_evicted_last() {
+    let lab = Lab::new();
+    let ghost = |n| IdDigest::of(lab.geometry.seed, &key(n).id).ghost();
+    let bucket = lab.image.bucket();
+    for n in 0..200 {
+        lab.insert(n, 1500, NOW + 1000, NOW);
+    }
+    let evictions = bucket.header.evictions.load(Relaxed) as usize;
+    assert_eq!(evictions, 200 - bucket.len());
+    // They went in the order in which they had come.
+    for n in 0..evictions {
+        let since = (evictions - 1 - n < GHOSTS).then_some(evictions - 1 - n);
+        assert_eq!(bucket.evicted_since(ghost(n as u8)), since, "session {n}");
+    }
+    assert_eq!(bucket.evicted_since(ghost(199)), None, "it is there");
+    lab.remove(199);
+    assert_eq!(bucket.evicted_since(ghost(199)), None, "removed, not evicted");
 }
 
 fn key(n: u8) -> Key {

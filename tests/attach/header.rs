@@ -115,7 +115,7 @@ fn every_constant_field_with_every_wrong_value_is_refused() {
     let original = Original::new(&path);
     let constants: Vec<Field> = fields().into_iter().filter(|field| field.is_constant).collect();
     let bytes: usize = constants.iter().map(|field| field.size).sum();
-    assert_eq!(bytes, 192 + 56 + 2880, "all but the table's lock, its counter, and the totals");
+    assert_eq!(bytes, 192 + 56 + 2752, "all but the table's lock, its counter, and the totals");
     let mut refusals = 0;
     for field in &constants {
         let right = field.value(&original.file);
@@ -125,8 +125,8 @@ fn every_constant_field_with_every_wrong_value_is_refused() {
             let expected = match field.name.as_str() {
                 "magic" => matches!(error, AttachError::NotASegment { .. }),
                 "layout_version" => {
-                    assert_tells(&error, &[&format!("layout {wrong},"), "has layout 2"]);
-                    matches!(error, AttachError::OtherVersion { expected: 2, .. })
+                    assert_tells(&error, &[&format!("layout {wrong},"), "has layout 3"]);
+                    matches!(error, AttachError::OtherVersion { expected: 3, .. })
                 }
                 "fingerprint" => {
                     assert_tells(&error, &[&format!("{wrong:#018x}"), &format!("{right:#018x}")]);
@@ -184,8 +184,9 @@ fn every_constant_field_is_checked_for_sense_too() {
 fn is_free_choice(name: &str, value: u64) -> bool {
     match name {
         "seed" | "created_unix_secs" | "creator_pid" => true,
-        "member_count" => (1..=8).contains(&value),
-        "max_session_bytes" => (256..=15_832).contains(&value),
+        "member_count" => (1..=4).contains(&value),
+        "event_slots" => value.is_power_of_two() && value <= 32,
+        "max_session_bytes" => (256..=15_768).contains(&value),
         "lifetime_secs" => value.div_ceil(128) == 29,
         _ => false,
     }
@@ -202,7 +203,10 @@ fn says_which(error: &AttachError, name: &str, wrong: u64) -> bool {
             assert_tells(error, &[&SMALL_BYTES.to_string(), &wrong.to_string()]);
             matches!(error, AttachError::WrongLength { .. })
         }
-        "member_count" => is_bad(error, name) || is_bad(error, "buckets_offset"),
+        "member_count" => ["member_count", "events_offset", "buckets_offset"]
+            .iter()
+            .any(|field| is_bad(error, field)),
+        "event_slots" => is_bad(error, name) || is_bad(error, "buckets_offset"),
         "max_session_bytes" => is_bad(error, name) || is_bad(error, "bucket_count"),
         "lifetime_secs" => is_bad(error, name) || is_bad(error, "use_tick_secs"),
         _ => is_bad(error, name),
@@ -261,7 +265,7 @@ fn every_flipped_bit_is_refused() {
         }
         write(&original.file, at, &[original.bytes[at as usize]]);
     }
-    assert_eq!(flips, (192 + 56 + 2880) * 8);
+    assert_eq!(flips, (192 + 56 + 2752) * 8);
     assert_works(&Options::new().attach(&path).expect("all is as it was"));
 }
 

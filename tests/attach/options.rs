@@ -25,10 +25,14 @@ fn refused_options(options: &Options) -> OptionsError {
 #[test]
 fn a_size_below_one_bucket_is_too_small() {
     for (options, min) in [
-        (Options::new().processes(8), 20_480 + (16 << 10)),
-        (Options::new(), 16_384 + 256 * 512 + (16 << 10)),
-        (Options::new().max_session(16 << 10).processes(1), 20_480 + (32 << 10)),
-        (Options::new().max_session(48 << 10).processes(4096), 16_384 + (2 << 20) + (64 << 10)),
+        (Options::new().processes(8), 32_768 + (16 << 10)),
+        (Options::new(), 16_384 + 256 * (640 + 32 * 32) + (16 << 10)),
+        (Options::new().max_session(16 << 10).processes(1), 24_576 + (32 << 10)),
+        (Options::new().processes(1).events(0), 20_480 + (16 << 10)),
+        (
+            Options::new().max_session(48 << 10).processes(4096),
+            16_384 + 4096 * (640 + 32 * 32) + (64 << 10),
+        ),
     ] {
         for size in [0, 1, 4096, min - 1] {
             let error = refused_options(&options.clone().size(size));
@@ -83,6 +87,11 @@ fn limits_out_of_range_are_told_with_the_range() {
         assert_eq!(error, OptionsError::Processes { found, max: 4096 });
         assert_tells(&CreateError::from(error), &[&found.to_string(), "4096"]);
     }
+    for found in [3, 48, 65_537, 1 << 17, u32::MAX] {
+        let error = refused_options(&Options::new().events(found));
+        assert_eq!(error, OptionsError::Events { found, max: 65_536 });
+        assert_tells(&CreateError::from(error), &[&found.to_string(), "65536", "power of two"]);
+    }
     let week = 7 * 24 * 3600;
     for secs in [0, week + 1, u64::MAX] {
         let error = refused_options(&Options::new().lifetime(Duration::from_secs(secs)));
@@ -95,7 +104,8 @@ fn limits_out_of_range_are_told_with_the_range() {
         small().max_session(256),
         small().lifetime(Duration::from_secs(1)),
         small().lifetime(Duration::from_secs(week)),
-        Options::new().size(4 << 20).max_session(48 << 10).processes(4096),
+        Options::new().size(8 << 20).max_session(48 << 10).processes(4096),
+        Options::new().size(4 << 20).processes(1).events(65_536),
     ] {
         assert_eq!(options.create_memfd().expect("the ends of the ranges").len(), 0);
     }
@@ -149,10 +159,11 @@ fn dots_and_a_long_name_are_names_like_any_other() {
 fn a_wish_that_differs_from_the_segment_is_refused() {
     let (_place, path) = Place::with_segment("s");
     let cases = [
-        (Options::new().size(1 << 20), SMALL_BYTES, 20_480 + 62 * 16_384),
-        (Options::new().sessions(1000), SMALL_BYTES, 20_480 + 43 * 16_384),
+        (Options::new().size(1 << 20), SMALL_BYTES, 24_576 + 62 * 16_384),
+        (Options::new().sessions(1000), SMALL_BYTES, 24_576 + 43 * 16_384),
         (Options::new().max_session(4096), 10_240, 4096),
         (Options::new().processes(5), 4, 5),
+        (Options::new().events(64), 32, 64),
         (Options::new().lifetime(Duration::from_secs(300)), 3600, 300),
     ];
     for (options, found, wanted) in cases {

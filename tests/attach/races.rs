@@ -38,7 +38,8 @@ fn of_sixteen_that_open_or_create_at_once_one_creates_and_all_share() {
         let inodes = Shared::<[AtomicU64; PARTIES as usize]>::new();
         let pids = Shared::<[AtomicU64; PARTIES as usize]>::new();
         all_at_once(|number, barrier| {
-            let cache = small().processes(64).open_or_create(&path).expect("created or attached");
+            let cache =
+                small().processes(64).events(0).open_or_create(&path).expect("created or attached");
             let stat = nix::sys::stat::fstat(cache.fd()).expect("fstat");
             inodes[number as usize].store(stat.st_ino, SeqCst);
             pids[number as usize].store(std::process::id().into(), SeqCst);

@@ -48,7 +48,7 @@ fn numbers_without_any_sense_are_numbers() {
         let (_place, path) = Place::with_segment("s");
         let file = open(&path);
         let retired = Field::named("retired").offset;
-        write(&file, retired, &vec![byte; 960]);
+        write(&file, retired, &vec![byte; 1088]);
         write(&file, 16_384, &vec![byte; 4096]);
         let inspector = Options::new().inspect(&path).expect("a segment");
         let stats = inspector.stats();
@@ -113,7 +113,7 @@ fn slots_that_point_nowhere_give_way() {
         let (_place, path) = Place::with_segment("s");
         let cache = patient().attach(&path).expect("a segment");
         for bucket in 0..3 {
-            let slots = SMALL_BYTES - (3 - bucket) * (16 << 10) + 64;
+            let slots = SMALL_BYTES - (3 - bucket) * (16 << 10) + 128;
             write(&open(&path), slots, &[0xff; 96 * 4]);
         }
         if clears {

@@ -34,7 +34,7 @@ fn a_tmpfs_that_is_too_small_is_no_space_at_once() {
         }
         let path = place.path("s");
         let total = 1 << 20;
-        for needed in [4096 + 256 * 512 + 57 * (16 << 10), 32 << 20, 1 << 40] {
+        for needed in [16_384 + 256 * (640 + 32 * 32) + 38 * (16 << 10), 32 << 20, 1 << 40] {
             let error = refused(Options::new().size(needed).create(&path));
             let CreateError::NoSpace { path: told, needed: n, free, total: t } = &error else {
                 panic!("{error:?}")

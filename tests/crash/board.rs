@@ -211,7 +211,7 @@ impl Plan {
     pub(crate) fn really_fits(&self) -> bool {
         let bytes = |number| 72 + self.len_max(number).next_multiple_of(8);
         let slots = self.bucket_bytes / 16384 * 96;
-        let room = u64::from(self.bucket_bytes - 64 - slots * 4);
+        let room = u64::from(self.bucket_bytes - 128 - slots * 4);
         (0..self.ids()).map(bytes).sum::<u64>() <= room && self.ids() <= slots.into()
     }
 

@@ -180,9 +180,9 @@ impl<'a> Worker<'a> {
             return;
         }
         match (before % 4, found) {
-            (UNDER_WAY, _) | (GONE, Err(Miss::Absent)) => {}
+            (UNDER_WAY, _) | (GONE, Err(Miss::Absent | Miss::Evicted)) => {}
             (STORED, Ok(serial)) if serial == before / 4 => {}
-            (STORED, Err(Miss::Absent)) if !self.plan.fits => {}
+            (STORED, Err(Miss::Absent | Miss::Evicted)) if !self.plan.fits => {}
             _ => {
                 panic!("session {number}: state {} of {}, found {found:?}", before % 4, before / 4)
             }
@@ -245,7 +245,7 @@ impl<'a> Worker<'a> {
         let settled = match found {
             Ok(found) if found == serial => serial * 4 + STORED,
             Ok(found) if found * 4 + STORED == previous => previous,
-            Err(Miss::Absent) => serial * 4 + GONE,
+            Err(Miss::Absent | Miss::Evicted) => serial * 4 + GONE,
             _ => {
                 panic!("session {number}: {state} after {previous} was under way, found {found:?}")
             }
@@ -283,7 +283,7 @@ impl<'a> Worker<'a> {
             94..96 => {
                 let other = Context::named("another");
                 match self.read(&other, number) {
-                    Err(Miss::OtherContext | Miss::Absent | Miss::Busy) => {}
+                    Err(Miss::OtherContext | Miss::Absent | Miss::Evicted | Miss::Busy) => {}
                     found => panic!("session {number} in another context: {found:?}"),
                 }
             }

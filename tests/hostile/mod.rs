@@ -183,7 +183,7 @@ fn fixed_segment() -> Cache {
     let cache = cache.create_memfd().expect("a segment");
     let window = Window::new(cache.fd());
     window.set_u64(20, 1);
-    window.set_u64(32, xxh3_64(&window.bytes(0, 32)));
+    window.set_u64(36, xxh3_64(&window.bytes(0, 36)));
     options().attach_fd(owned(&cache)).expect("the header is sealed")
 }
 

@@ -13,7 +13,7 @@ const TID_MASK: u32 = 0x3fff_ffff;
 /// The kernel gives no ID from here on.
 const TIDS: u32 = 1 << 22;
 const SEED: usize = 20;
-const CHECK: usize = 32;
+const CHECK: usize = 36;
 
 impl Window {
     /// One change, as the input wants it. `None`: it ended in the middle of one.

@@ -11,15 +11,15 @@ use memmap2::MmapRaw;
 /// Words of 4 bytes: what this file counts in.
 pub(crate) const HEADER_WORDS: usize = 48;
 pub(crate) const MEMBERS_LOCK: usize = 48;
-pub(crate) const RETIRED: Range<usize> = 64..304;
+pub(crate) const RETIRED: Range<usize> = 64..336;
 pub(crate) const KEYS: usize = 1024;
 pub(crate) const KEYS_LOCK: usize = KEYS + 2;
 pub(crate) const KEY_COPIES: usize = KEYS + 32;
 pub(crate) const KEY_COPY_WORDS: usize = 1056;
 pub(crate) const MEMBERS: usize = 4096;
-pub(crate) const MEMBER_WORDS: usize = 128;
+pub(crate) const MEMBER_WORDS: usize = 160;
 pub(crate) const BUCKET_WORDS: usize = 4096;
-pub(crate) const BUCKET_HEADER_WORDS: usize = 16;
+pub(crate) const BUCKET_HEADER_WORDS: usize = 32;
 pub(crate) const SLOTS: usize = 96;
 /// From a bucket's start to its records.
 pub(crate) const RECORDS: usize = BUCKET_HEADER_WORDS + SLOTS;
@@ -94,7 +94,7 @@ impl Window {
     /// lies in the bucket.
     pub(crate) fn record(&self, bucket: usize, slot: usize) -> (usize, usize) {
         let (first, end) = (self.bucket(bucket) + RECORDS, self.bucket(bucket) + BUCKET_WORDS);
-        let at = first + (self.get(slot) as usize & 0xffff).saturating_sub(1) * 2;
+        let at = first + (self.get(slot) as usize & 0x1fff).saturating_sub(1) * 2;
         let at = at.min(end - RECORD_HEAD_WORDS);
         let payload = (self.get(at + 2) as usize & 0xffff).div_ceil(8) * 2;
         (at, (RECORD_HEAD_WORDS + payload).min(end - at))

@@ -9,7 +9,7 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 /// Where the buckets begin in the segments of [`options`], and the records in a bucket.
 pub(crate) const BUCKETS_AT: usize = 16_384 + 4096;
 const BUCKET: usize = 16 << 10;
-const RECORDS_AT: usize = 448;
+const RECORDS_AT: usize = 512;
 const SEED_AT: usize = 80;
 /// Bytes of a record before its payload.
 pub(crate) const HEAD: usize = 72;
@@ -22,7 +22,7 @@ pub(crate) fn key() -> SealingKey {
 
 /// Segments of so many buckets.
 pub(crate) fn options(buckets: usize) -> Options {
-    Options::new().processes(8).size((BUCKETS_AT + buckets * BUCKET) as u64)
+    Options::new().processes(6).events(0).size((BUCKETS_AT + buckets * BUCKET) as u64)
 }
 
 pub(crate) fn sealed() -> Cache {

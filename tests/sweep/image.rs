@@ -6,7 +6,7 @@ const BUCKETS_OFFSET_AT: usize = 40;
 const BUCKET_SLOTS_AT: usize = 60;
 const MEMBERS_LOCK_AT: usize = 192;
 const RING_LOCK_AT: usize = 4096 + 8;
-const BUCKET_HEADER_BYTES: usize = 64;
+const BUCKET_HEADER_BYTES: usize = 128;
 const RECORD_HEAD_WORDS: usize = 9;
 const OWNER_DIED: u32 = 0x4000_0000;
 const TID_MASK: u32 = 0x3fff_ffff;
@@ -67,7 +67,7 @@ impl Image {
         let mut used = vec![false; records.len()];
         for index in 0..self.slots() {
             let slot = self.slot(index);
-            let Some(at) = ((slot & 0xffff) as usize).checked_sub(1) else {
+            let Some(at) = ((slot & 0x1fff) as usize).checked_sub(1) else {
                 assert_eq!(slot, 0, "slot {index} has a use time but no record");
                 continue;
             };

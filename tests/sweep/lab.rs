@@ -129,7 +129,7 @@ impl Lab {
         let sessions = (0..NUMBERS).filter_map(|number| {
             match self.cache.get_session(&context(), &id(number)) {
                 Ok(session) => Some((number, check(number, session.bytes()))),
-                Err(Miss::Absent | Miss::Expired) => None,
+                Err(Miss::Absent | Miss::Evicted | Miss::Expired) => None,
                 Err(miss) => panic!("session {number}: {miss}"),
             }
         });

@@ -7,15 +7,20 @@ use std::time::Duration;
 
 use crate::bucket::Slot;
 use crate::error::OptionsError;
+use crate::events;
 use crate::geometry::{Geometry, Plan, SLOTS_MAX, Size};
 use crate::keyring::{KeySource, Staged};
 use crate::layout::*;
-use crate::record::{self, Key};
 use crate::robust::{self, NotAcquired, OWNER_DIED, Patience, TID_MASK, WAITERS};
-use crate::session::{Context, Expiry, Library, NewSession, SessionId};
+use crate::session::Expiry;
 use crate::stats::Stats;
 use crate::sys::thread::Section;
 use crate::ticket_key::{KeySet, MAX_KEYS, TicketKey};
+
+mod record;
+
+use record::record_words;
+pub(super) use record::{SEED, Sample, record_of};
 
 /// A table as the code would write it: those columns that can be compared.
 pub(super) struct Expected {
@@ -34,6 +39,8 @@ pub(super) static EXPECTED: LazyLock<Vec<Expected>> = LazyLock::new(|| {
         key_copy(),
         fields("5", "MemberLine", size_of::<MemberLine>(), MemberLine::FIELDS),
         counters(),
+        fields("5.1", "EventSlot", size_of::<EventSlot>(), EventSlot::FIELDS),
+        event_codes(),
         fields("6.1", "BucketHeader", size_of::<BucketHeader>(), BucketHeader::FIELDS),
         slot_word(),
         record_words(),
@@ -63,6 +70,7 @@ fn spelled(ty: &str) -> String {
         let len = match len {
             "COUNTERS" => COUNTERS.to_string(),
             "KEY_COPY_WORDS" => KEY_COPY_WORDS.to_string(),
+            "GHOSTS" => GHOSTS.to_string(),
             number => number.to_string(),
         };
         dimensions += &format!("[{len}]");
@@ -98,7 +106,8 @@ pub(super) fn plan(
     secs: u64,
 ) -> Result<Geometry, OptionsError> {
     let lifetime = Duration::from_secs(secs);
-    Geometry::plan(&Plan { size, max_session, members, lifetime, seed: 0, sealing: 0 })
+    let events = 32;
+    Geometry::plan(&Plan { size, max_session, members, events, lifetime, seed: 0, sealing: 0 })
 }
 
 fn constants() -> Expected {
@@ -106,6 +115,17 @@ fn constants() -> Expected {
     let geometry = plan(some, 256, 1, 1).expect("valid");
     let Err(OptionsError::MaxSession { min, max, .. }) = plan(some, 0, 1, 1) else { panic!() };
     let Err(OptionsError::Processes { max: members, .. }) = plan(some, 256, 0, 1) else { panic!() };
+    let second = Duration::from_secs(1);
+    let odd = Plan {
+        size: some,
+        max_session: 256,
+        members: 1,
+        events: 3,
+        lifetime: second,
+        seed: 0,
+        sealing: 0,
+    };
+    let Err(OptionsError::Events { max: events, .. }) = Geometry::plan(&odd) else { panic!() };
     let Err(OptionsError::Lifetime { max: lifetime, .. }) = plan(some, 256, 1, 0) else { panic!() };
     let Err(OptionsError::TooLarge { max: total, .. }) = plan(Size::Bytes(1 << 63), 256, 1, 1)
     else {
@@ -122,6 +142,7 @@ fn constants() -> Expected {
         ("STATE_READY", format!("{STATE_READY:#x}")),
         ("PAGE", PAGE.to_string()),
         ("COUNTERS", COUNTERS.to_string()),
+        ("GHOSTS", GHOSTS.to_string()),
         ("KEY_COPY_WORDS", KEY_COPY_WORDS.to_string()),
         ("MAX_KEYS", MAX_KEYS.to_string()),
         ("RECORD_HEAD_WORDS", RECORD_HEAD_WORDS.to_string()),
@@ -134,6 +155,7 @@ fn constants() -> Expected {
         ("slots of the largest bucket", SLOTS_MAX.to_string()),
         ("max_session_bytes", format!("{min} to {max}")),
         ("member_count", format!("1 to {members}")),
+        ("event_slots", format!("0, or a power of two up to {events}")),
         ("lifetime_secs", format!("1 to {lifetime}")),
         ("greatest total_bytes", total.to_string()),
         ("ticks in a lifetime", ticks.to_string()),
@@ -218,11 +240,24 @@ fn bucket_sizes() -> Expected {
     }
 }
 
+/// The codes, in their order, and what they say.
+fn event_codes() -> Expected {
+    let row = |(code, happening)| vec![format!("{code}"), format!("{happening:?}")];
+    Expected {
+        heading: format!("5.1 `EventSlot`: {} bytes", size_of::<EventSlot>()),
+        columns: &["code", "happening"],
+        rows: events::all_codes().map(row).collect(),
+    }
+}
+
 fn slot_word() -> Expected {
     let none = Slot::new(0, 0, 0).word();
     assert_eq!((none, Slot::EMPTY.word()), (1, 0), "the position is stored one further");
+    let hits = (0..9).fold(Slot::new(0, 0, 0), |slot, _| slot.hit_at(0));
+    assert_eq!(hits.hits(), Slot::HITS_MAX);
     let parts = [
-        ("position + 1", Slot::new(0xfffe, 0, 0).word()),
+        ("position + 1", Slot::new(0x1ffe, 0, 0).word()),
+        ("hits", hits.word() & !none),
         ("tag", Slot::new(0, 0xff, 0).word() & !none),
         ("tick", Slot::new(0, 0, 0xff).word() & !none),
     ];
@@ -240,95 +275,6 @@ fn slot_word() -> Expected {
 /// `first-last` of the bits from `start` to before `end`.
 fn bits(start: u32, end: u32) -> String {
     if end == start + 1 { start.to_string() } else { format!("{start}-{}", end - 1) }
-}
-
-/// What goes into a record.
-#[derive(Clone)]
-pub(super) struct Sample {
-    context: Context,
-    id: Vec<u8>,
-    payload: Vec<u8>,
-    single_use: bool,
-    library: Library,
-    protocol: u16,
-    writer: u16,
-    expiry: u32,
-    created: u32,
-}
-
-impl Default for Sample {
-    fn default() -> Self {
-        let context = Context::from_bytes([0; 16]);
-        let (id, payload) = (vec![0; 8], vec![0; 8]);
-        let (single_use, library) = (false, Library::Raw);
-        let (protocol, writer, expiry, created) = (0, 0, 0, 0);
-        Self { context, id, payload, single_use, library, protocol, writer, expiry, created }
-    }
-}
-
-pub(super) const SEED: u64 = 7;
-
-pub(super) fn record_of(sample: &Sample) -> Vec<u64> {
-    let session = NewSession::new(&sample.payload, Expiry::from_unix(sample.expiry))
-        .single_use(sample.single_use)
-        .library(sample.library)
-        .protocol(sample.protocol);
-    let id = SessionId::new(&sample.id).expect("a valid ID");
-    let key = Key { context: sample.context, id };
-    let staged = record::encode(SEED, &key, &session, sample.writer, sample.created, None);
-    let staged = staged.expect("nothing to seal");
-    staged.bytes.as_chunks().0.iter().map(|word| u64::from_ne_bytes(*word)).collect()
-}
-
-/// Where each part of a record begins, found by changing it; it ends where the next begins.
-fn record_words() -> Expected {
-    let base = Sample::default();
-    let plain = record_of(&base);
-    // The first bit, counted over all words but the check, in which two records differ.
-    let first_bit = |sample: Sample| {
-        let changed = record_of(&sample);
-        let (word, (a, b)) = (1..)
-            .zip(plain[1..].iter().zip(&changed[1..]))
-            .find(|(_, (a, b))| a != b)
-            .expect("one");
-        word * 64 + (a ^ b).trailing_zeros()
-    };
-    let longer = vec![0; 9];
-    let single_use = first_bit(Sample { single_use: true, ..base.clone() });
-    let sealed = single_use + record::SEALED.trailing_zeros();
-    let parts = [
-        ("check", 0),
-        ("payload length", first_bit(Sample { payload: longer, ..base.clone() })),
-        ("ID length", first_bit(Sample { id: vec![0; 9], ..base.clone() })),
-        ("single use", single_use),
-        ("library", first_bit(Sample { library: Library::OpenSsl, ..base.clone() })),
-        ("sealed", sealed),
-        ("zero", 1 + sealed),
-        ("writer", first_bit(Sample { writer: 1, ..base.clone() })),
-        ("protocol", first_bit(Sample { protocol: 1, ..base.clone() })),
-        ("expiry", first_bit(Sample { expiry: 1, ..base.clone() })),
-        ("creation", first_bit(Sample { created: 1, ..base.clone() })),
-        ("context", first_bit(Sample { context: Context::from_bytes([1; 16]), ..base.clone() })),
-        ("ID", first_bit(Sample { id: vec![1; 8], ..base.clone() })),
-        ("payload", first_bit(Sample { payload: vec![1; 8], ..base.clone() })),
-    ];
-    let ends = parts[1..].iter().map(|(_, start)| Some(*start)).chain([None]);
-    let row = |((name, start), end): ((&str, u32), Option<u32>)| {
-        let (word, bit) = (start / 64, start % 64);
-        let (words, bits) = match end {
-            None => (format!("{word}-"), "all".to_string()),
-            Some(end) if end / 64 == word => (word.to_string(), bits(bit, end % 64)),
-            Some(end) if bit > 0 => (word.to_string(), bits(bit, bit + end - start)),
-            Some(end) if end - start == 64 => (word.to_string(), "all".to_string()),
-            Some(end) => (format!("{word}-{}", end / 64 - 1), "all".to_string()),
-        };
-        vec![words, bits, name.to_string()]
-    };
-    Expected {
-        heading: "6.3 Records".into(),
-        columns: &["word", "bits", "part"],
-        rows: parts.into_iter().zip(ends).map(row).collect(),
-    }
 }
 
 /// All eight kinds of word, and what happens to somebody who wants the lock.

@@ -1,0 +1,34 @@
+//! The wall clock, as cheap as a few loads.
+
+use nix::time::{ClockId, clock_gettime};
+
+/// A moment on the wall clock, as of the kernel's last tick: up to 10 ms late.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Now {
+    unix_millis: u64,
+}
+
+impl Now {
+    /// CLOCK_REALTIME_COARSE (clock_gettime(2)): no system call, and a quarter of the price of the
+    /// fine clock. A clock before 1970 reads 0.
+    #[inline]
+    pub(crate) fn read() -> Self {
+        let unix_millis = clock_gettime(ClockId::CLOCK_REALTIME_COARSE).map_or(0, |time| {
+            let secs = u64::try_from(time.tv_sec()).unwrap_or(0);
+            secs * 1000 + time.tv_nsec().unsigned_abs() / 1_000_000
+        });
+        Self { unix_millis }
+    }
+
+    /// Seconds since 1970, at most those of the year 2106.
+    #[inline]
+    pub(crate) fn secs(self) -> u32 {
+        u32::try_from(self.unix_millis / 1000).unwrap_or(u32::MAX)
+    }
+
+    /// Milliseconds since 1970.
+    #[inline]
+    pub(crate) fn unix_millis(self) -> u64 {
+        self.unix_millis
+    }
+}

@@ -1,0 +1,83 @@
+//! The command line. Help, man pages and completions are made from it.
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+use crate::commands::list;
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::output::{Format, Output};
+
+/// Look into the TLS session cache that the server's processes share.
+///
+/// SEGMENT is a NAME (/dev/shm/shmtls.NAME), a path (with a '/'), pid:PID (what that process has
+/// open; pid:PID:FD if several), or fd:NAME or fd:NUMBER (what systemd or the shell handed over).
+/// Without it SHMTLS_SEGMENT counts, and else the only segment that there is.
+///
+/// Nothing ever shows session bytes or keys.
+#[derive(Debug, Parser)]
+#[command(name = "shmtls", version, propagate_version = true, after_help = EXIT_CODES)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) globals: Globals,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+pub(crate) const EXIT_CODES: &str = "\
+Exit codes:
+  0    fine
+  1    the condition that was asked for is not met
+  2    the command line is wrong
+  3    the segment cannot be opened: missing, no permission, no room
+  4    the segment has another layout, or is damaged
+  130  interrupted";
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Globals {
+    /// What to print
+    #[arg(long, global = true, value_name = "FORMAT", default_value = "text")]
+    format: Format,
+    /// When to use colours; `auto` heeds NO_COLOR
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
+    pub(crate) color: Color,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum Color {
+    Auto,
+    Always,
+    Never,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// List all segments on this machine, the sick ones too
+    #[command(after_help = list::EXAMPLES)]
+    List(list::Args),
+}
+
+impl Globals {
+    pub(crate) fn output(&self) -> Output {
+        Output { format: self.format }
+    }
+}
+
+impl Color {
+    /// For stdout and stderr.
+    pub(crate) fn write_global(self) {
+        let choice = match self {
+            Self::Auto => anstream::ColorChoice::Auto,
+            Self::Always => anstream::ColorChoice::Always,
+            Self::Never => anstream::ColorChoice::Never,
+        };
+        choice.write_global();
+    }
+}
+
+impl Command {
+    pub(crate) fn run(&self, output: &Output) -> Result<Exit, Failure> {
+        match self {
+            Self::List(args) => args.run(output),
+        }
+    }
+}

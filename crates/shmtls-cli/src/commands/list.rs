@@ -1,0 +1,167 @@
+//! `shmtls list`: every segment on this machine, the sick ones too.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::time::Duration;
+
+use serde::Serialize;
+use shmtls::{Inspector, ProcessInfo};
+
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::output::table::Align::{Left, Right};
+use crate::output::table::{Cell, Table};
+use crate::output::{Output, Report, note, page::Page, style, units};
+use crate::segment::Segment;
+use crate::system;
+use crate::watch::Watch;
+
+pub(crate) const EXAMPLES: &str = "\
+Examples:
+  shmtls list                  what is there, and what is the matter with it
+  sudo shmtls list             also what other users' servers hold
+  shmtls list --format json | jq '.segments[] | select(.problem)'";
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    watch: Watch,
+}
+
+#[derive(Debug, Serialize)]
+struct List {
+    segments: Vec<Row>,
+}
+
+#[derive(Debug, Serialize)]
+struct Row {
+    /// What to call it in other commands.
+    segment: String,
+    path: String,
+    backing: &'static str,
+    owner: Option<String>,
+    /// As `ls` would show it, in octal.
+    mode: Option<String>,
+    bytes: Option<u64>,
+    #[serde(flatten)]
+    contents: Option<Contents>,
+    /// Why it could not be opened.
+    problem: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct Contents {
+    sessions: usize,
+    sealed: bool,
+    processes_alive: usize,
+    processes_dead: usize,
+    creator_pid: Option<u32>,
+    creator_command: Option<String>,
+    created_unix_secs: Option<u64>,
+    age_secs: Option<u64>,
+}
+
+impl Args {
+    pub(crate) fn run(&self, output: &Output) -> Result<Exit, Failure> {
+        self.watch.show(output, || {
+            let segments: Vec<_> = Segment::all().iter().map(Row::of).collect();
+            if segments.is_empty() {
+                note("no segments: shmtls create NAME makes one");
+            }
+            Ok(List { segments })
+        })
+    }
+}
+
+impl Row {
+    fn of(segment: &Segment) -> Self {
+        let file = fs::metadata(segment.path()).ok();
+        let opened = segment.inspect();
+        Self {
+            segment: segment.label().into(),
+            path: segment.path().display().to_string(),
+            backing: if segment.has_name() { "named" } else { "memfd" },
+            owner: file.as_ref().map(|file| system::user_name(file.uid())),
+            mode: file.as_ref().map(|file| format!("{:04o}", file.mode() & 0o7777)),
+            bytes: file.as_ref().map(fs::Metadata::len),
+            problem: opened.as_ref().err().map(|failure| failure.text().into()),
+            contents: opened.ok().map(|inspector| Contents::of(segment, &inspector)),
+        }
+    }
+
+    fn cells(&self) -> [Cell; 8] {
+        let contents = self.contents.as_ref();
+        [
+            self.segment.as_str().into(),
+            Cell::maybe(self.bytes.map(units::bytes)),
+            Cell::maybe(contents.map(|it| units::count(it.sessions as u64))),
+            Cell::maybe(contents.map(Contents::processes)),
+            Cell::maybe(self.owner.clone()),
+            Cell::maybe(contents.and_then(Contents::creator)),
+            Cell::maybe(
+                contents.and_then(|it| it.age_secs).map(Duration::from_secs).map(units::span),
+            ),
+            match &self.problem {
+                Some(problem) => Cell::new(style::BAD, problem),
+                None => Cell::new(style::GOOD, "ok"),
+            },
+        ]
+    }
+}
+
+impl Contents {
+    fn of(segment: &Segment, inspector: &Inspector) -> Self {
+        let processes = inspector.processes();
+        let alive = processes.iter().filter(|process| process.is_alive()).count();
+        let header = segment.header();
+        let creator_pid = header.map(|header| header.creator());
+        let is_creator = |process: &&ProcessInfo| Some(process.pid()) == creator_pid;
+        Self {
+            sessions: inspector.len(),
+            sealed: inspector.is_sealed(),
+            processes_alive: alive,
+            processes_dead: processes.len() - alive,
+            creator_pid,
+            creator_command: processes.iter().find(is_creator).map(|it| it.command().into()),
+            created_unix_secs: header.map(|header| header.created()),
+            age_secs: header.map(|header| header.age().as_secs()),
+        }
+    }
+
+    fn processes(&self) -> String {
+        match self.processes_dead {
+            0 => self.processes_alive.to_string(),
+            dead => format!("{} + {dead} dead", self.processes_alive),
+        }
+    }
+
+    fn creator(&self) -> Option<String> {
+        let pid = self.creator_pid?;
+        Some(match &self.creator_command {
+            Some(command) => format!("{pid} ({command})"),
+            None => pid.to_string(),
+        })
+    }
+}
+
+impl Report for List {
+    const NAME: &'static str = "list";
+
+    fn text(&self, page: &mut Page) {
+        if self.segments.is_empty() {
+            return;
+        }
+        let mut table = Table::new(&[
+            ("SEGMENT", Left),
+            ("SIZE", Right),
+            ("SESSIONS", Right),
+            ("PROCESSES", Right),
+            ("OWNER", Left),
+            ("CREATOR", Left),
+            ("AGE", Right),
+            ("STATE", Left),
+        ]);
+        self.segments.iter().for_each(|row| table.row(row.cells()));
+        page.table(&table);
+    }
+}

@@ -1,0 +1,34 @@
+//! `shmtls`: attach to a live TLS session cache and see why.
+//!
+//! A command makes one report, and text and JSON are both made from it. What is only looked at is
+//! mapped read-only and never locked.
+
+// In the order of dependency.
+mod quantity;
+mod exit;
+mod output;
+mod system;
+mod failure;
+mod header;
+mod discover;
+mod segment;
+mod watch;
+mod commands;
+mod cli;
+mod signals;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use cli::Cli;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    cli.globals.color.write_global();
+    signals::handle();
+    match cli.command.run(&cli.globals.output()) {
+        Ok(outcome) => outcome.into(),
+        Err(failure) => failure.tell(),
+    }
+}

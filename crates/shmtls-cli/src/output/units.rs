@@ -1,0 +1,97 @@
+//! Numbers as people read them.
+
+use std::time::{Duration, SystemTime};
+
+/// `32.0 MiB`, `221 B`.
+pub(crate) fn bytes(bytes: u64) -> String {
+    let units = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
+    if bytes < 1024 {
+        return format!("{bytes} B");
+    }
+    let mut value = bytes as f64 / 1024.0;
+    let mut unit = 0;
+    // What would be shown as 1024.0 is one of the next unit.
+    while value >= 1023.95 && unit + 1 < units.len() {
+        value /= 1024.0;
+        unit += 1;
+    }
+    format!("{value:.1} {}", units[unit])
+}
+
+/// `18,413,537`.
+pub(crate) fn count(count: u64) -> String {
+    let digits = count.to_string();
+    let mut text = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// `93.1 %`; a dash where there is nothing to be a part of.
+pub(crate) fn percent(part: u64, whole: u64) -> String {
+    match whole {
+        0 => "-".into(),
+        _ => format!("{:.1} %", part as f64 * 100.0 / whole as f64),
+    }
+}
+
+/// `3d 4h`, `1h 12m`, `4m 12s`, `12s`: the two units that matter.
+pub(crate) fn span(duration: Duration) -> String {
+    let secs = duration.as_secs();
+    let (days, hours, minutes) = (secs / 86_400, secs / 3600 % 24, secs / 60 % 60);
+    match (days, hours, minutes) {
+        (0, 0, 0) => format!("{secs}s"),
+        (0, 0, _) => format!("{minutes}m {}s", secs % 60),
+        (0, _, _) => format!("{hours}h {minutes}m"),
+        (_, _, _) => format!("{days}d {hours}h"),
+    }
+}
+
+/// How long ago; a time that lies ahead is just now.
+pub(crate) fn age(time: SystemTime) -> String {
+    span(SystemTime::now().duration_since(time).unwrap_or_default())
+}
+
+/// `2 sessions`, `1 session`.
+pub(crate) fn plural(n: u64, one: &str, many: &str) -> String {
+    format!("{} {}", count(n), if n == 1 { one } else { many })
+}
+
+/// Seconds since 1970, for JSON.
+pub(crate) fn unix_secs(time: SystemTime) -> u64 {
+    time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes() {
+        let sizes = [(0, "0 B"), (1023, "1023 B"), (1024, "1.0 KiB"), (33_973_862, "32.4 MiB")];
+        for (n, text) in sizes {
+            assert_eq!(bytes(n), text);
+        }
+        assert_eq!((bytes((1 << 20) - 1), bytes(u64::MAX)), ("1.0 MiB".into(), "16.0 EiB".into()));
+    }
+
+    #[test]
+    fn counts_and_parts() {
+        assert_eq!((count(0), count(999), count(1000)), ("0".into(), "999".into(), "1,000".into()));
+        assert_eq!(count(18_413_537), "18,413,537");
+        assert_eq!((percent(931, 1000), percent(0, 0)), ("93.1 %".into(), "-".into()));
+    }
+
+    #[test]
+    fn spans() {
+        let spans = [(0, "0s"), (12, "12s"), (252, "4m 12s"), (4320, "1h 12m"), (273_600, "3d 4h")];
+        for (secs, text) in spans {
+            assert_eq!(span(Duration::from_secs(secs)), text);
+        }
+        assert_eq!(age(SystemTime::now() + Duration::from_secs(60)), "0s");
+    }
+}

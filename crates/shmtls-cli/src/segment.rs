@@ -1,0 +1,209 @@
+//! The segment that the user means: a name, a path, `pid:PID` or `fd:NAME`.
+
+use std::fs::{self, File};
+use std::io::ErrorKind;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use shmtls::{AttachError, Cache, Inspector, Options};
+
+use crate::discover::{self, Descriptor};
+use crate::failure::Failure;
+use crate::header::Header;
+use crate::system;
+
+mod inherited;
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct SegmentArg {
+    /// NAME, a path, pid:PID or fd:NAME; may be left out if there is only one
+    #[arg(value_name = "SEGMENT", env = "SHMTLS_SEGMENT")]
+    segment: Option<String>,
+}
+
+/// Where it is; not opened yet.
+#[derive(Debug, Clone)]
+pub(crate) struct Segment {
+    /// What to call it, such that the user can call it so.
+    label: String,
+    path: PathBuf,
+    place: Place,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// A file with a name.
+    Named,
+    /// An open file, found as a link in /proc.
+    Open,
+}
+
+impl SegmentArg {
+    pub(crate) fn find(&self) -> Result<Segment, Failure> {
+        match &self.segment {
+            Some(text) => Segment::parse(text),
+            None => Segment::only_one(),
+        }
+    }
+}
+
+impl Segment {
+    fn parse(text: &str) -> Result<Self, Failure> {
+        if text.contains('/') {
+            return Ok(Self::at_path(text));
+        }
+        if let Some(process) = text.strip_prefix("pid:") {
+            return Self::of_process(text, process);
+        }
+        if let Some(name) = text.strip_prefix("fd:") {
+            let path = inherited::path_of(name)?;
+            return Ok(Self { label: text.into(), path, place: Place::Open });
+        }
+        Ok(Self::named(text))
+    }
+
+    /// `/dev/shm/shmtls.NAME`.
+    pub(crate) fn named(name: &str) -> Self {
+        let path = Path::new(discover::DIRECTORY).join(format!("{}{name}", discover::PREFIX));
+        Self { label: name.into(), path, place: Place::Named }
+    }
+
+    fn at_path(path: &str) -> Self {
+        Self { label: path.into(), path: path.into(), place: Place::Named }
+    }
+
+    /// Of a segment without a name.
+    pub(crate) fn of_descriptor(descriptor: &Descriptor) -> Self {
+        let Descriptor { pid, fd, .. } = descriptor;
+        Self { label: format!("pid:{pid}:{fd}"), path: descriptor.path(), place: Place::Open }
+    }
+
+    /// `pid:PID`, or `pid:PID:FD` for a process that has several.
+    fn of_process(text: &str, process: &str) -> Result<Self, Failure> {
+        let usage = || {
+            Failure::usage(format!("'{text}' names no process"))
+                .tip("pid:PID, or pid:PID:FD for a process that has several segments open")
+        };
+        let (pid, fd) = match process.split_once(':') {
+            Some((pid, fd)) => (pid, Some(fd.parse::<u32>().map_err(|_| usage())?)),
+            None => (process, None),
+        };
+        let pid: u32 = pid.parse().map_err(|_| usage())?;
+        let mut found = discover::descriptors(pid).map_err(|error| no_process(pid, &error))?;
+        found.retain(|descriptor| fd.is_none_or(|fd| descriptor.fd == fd));
+        let Some(first) = found.first() else {
+            return Err(Failure::cannot_open(format!("process {pid} has no segment open"))
+                .tip("shmtls list"));
+        };
+        if found.iter().any(|other| other.identity != first.identity) {
+            let all: Vec<_> = found.iter().map(|it| format!("pid:{pid}:{}", it.fd)).collect();
+            return Err(Failure::usage(format!("process {pid} has several segments open"))
+                .tip(format!("name one: {}", all.join(", "))));
+        }
+        Ok(Self { label: text.into(), ..Self::of_descriptor(first) })
+    }
+
+    fn only_one() -> Result<Self, Failure> {
+        let mut all = Self::all();
+        match all.len() {
+            0 => Err(Failure::cannot_open("there is no segment on this machine that you can see")
+                .tip("shmtls create NAME, or start the server that makes one")),
+            1 => Ok(all.remove(0)),
+            _ => {
+                let labels: Vec<_> = all.iter().map(|segment| segment.label.as_str()).collect();
+                Err(Failure::usage(format!("there are several segments: {}", labels.join(", ")))
+                    .tip("name one, or set SHMTLS_SEGMENT"))
+            }
+        }
+    }
+
+    /// All that this user can see: those with a name first.
+    pub(crate) fn all() -> Vec<Self> {
+        let named = discover::names().into_iter().map(|name| Self::named(&name));
+        let unnamed = discover::memfds();
+        named.chain(unnamed.iter().map(Self::of_descriptor)).collect()
+    }
+
+    pub(crate) fn label(&self) -> &str {
+        &self.label
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(crate) fn has_name(&self) -> bool {
+        self.place == Place::Named
+    }
+
+    /// What its header says of its origin; `None` if it cannot be read.
+    pub(crate) fn header(&self) -> Option<Header> {
+        Header::read(&self.path)
+    }
+
+    /// Maps it read-only.
+    pub(crate) fn inspect(&self) -> Result<Inspector, Failure> {
+        let options = self.trusting();
+        let opened = match self.place {
+            Place::Named => options.inspect(&self.argument()),
+            Place::Open => options.inspect_fd(self.open(false)?),
+        };
+        opened.map_err(|error| self.failure(&error))
+    }
+
+    /// Attaches as one who writes.
+    pub(crate) fn attach(&self) -> Result<Cache, Failure> {
+        let options = self.trusting().populate(false);
+        let opened = match self.place {
+            Place::Named => options.attach(&self.argument()),
+            Place::Open => options.attach_fd(self.open(true)?),
+        };
+        opened.map_err(|error| self.failure(&error))
+    }
+
+    /// The user named this segment, so its owner and mode are as the user wants them: a server
+    /// that keeps secrets in it has other reasons to ask.
+    fn trusting(&self) -> Options {
+        let options = Options::new().mode(0o777);
+        match fs::metadata(&self.path) {
+            Ok(file) => options.owner(file.uid()),
+            Err(_) => options,
+        }
+    }
+
+    /// What the library takes for it: a name, or a path with a `/`.
+    fn argument(&self) -> String {
+        self.label.clone()
+    }
+
+    fn open(&self, writable: bool) -> Result<OwnedFd, Failure> {
+        let file = File::options().read(true).write(writable).open(&self.path);
+        file.map(OwnedFd::from).map_err(|error| {
+            Failure::cannot_open(format!(
+                "segment '{}': {error} (you are {})",
+                self.label,
+                system::me()
+            ))
+            .tip("run as the user of the process that has it: sudo -u USER shmtls ...")
+        })
+    }
+
+    fn failure(&self, error: &AttachError) -> Failure {
+        Failure::of_attach(&self.label, &self.path.to_string_lossy(), error)
+    }
+}
+
+fn no_process(pid: u32, error: &std::io::Error) -> Failure {
+    let me = system::me();
+    match error.kind() {
+        ErrorKind::NotFound => {
+            Failure::cannot_open(format!("there is no process {pid}")).tip("shmtls list")
+        }
+        ErrorKind::PermissionDenied => {
+            Failure::cannot_open(format!("process {pid} belongs to somebody else (you are {me})"))
+                .tip("run as its user: sudo -u USER shmtls ...")
+        }
+        _ => Failure::cannot_open(format!("cannot look into process {pid}: {error}")),
+    }
+}

@@ -1,8 +1,8 @@
 //! The command line. Help, man pages and completions are made from it.
 
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
 
-use crate::commands::list;
+use crate::commands::{completions, create, keys, list, man, procs, purge};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output::{Format, Output};
@@ -51,9 +51,27 @@ pub(crate) enum Color {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Create a named segment
+    #[command(after_help = create::EXAMPLES)]
+    Create(create::Args),
     /// List all segments on this machine, the sick ones too
     #[command(after_help = list::EXAMPLES)]
     List(list::Args),
+    /// Show the processes that use a segment
+    #[command(after_help = procs::EXAMPLES)]
+    Procs(procs::Args),
+    /// Show the ticket keys: fingerprints, roles, times
+    #[command(after_help = keys::EXAMPLES)]
+    Keys(keys::Args),
+    /// Remove sessions
+    #[command(after_help = purge::EXAMPLES)]
+    Purge(purge::Args),
+    /// Print a completion script for a shell
+    #[command(after_help = completions::EXAMPLES)]
+    Completions(completions::Args),
+    /// Print the manual page, or write all of them
+    #[command(after_help = man::EXAMPLES)]
+    Man(man::Args),
 }
 
 impl Globals {
@@ -77,7 +95,13 @@ impl Color {
 impl Command {
     pub(crate) fn run(&self, output: &Output) -> Result<Exit, Failure> {
         match self {
+            Self::Create(args) => args.run(output),
             Self::List(args) => args.run(output),
+            Self::Procs(args) => args.run(output),
+            Self::Keys(args) => args.run(output),
+            Self::Purge(args) => args.run(output),
+            Self::Completions(args) => args.run(Cli::command()),
+            Self::Man(args) => args.run(Cli::command()),
         }
     }
 }

@@ -60,7 +60,12 @@ impl Segment {
             let path = inherited::path_of(name)?;
             return Ok(Self { label: text.into(), path, place: Place::Open });
         }
-        Ok(Self::named(text))
+        Ok(Self::of_name(text))
+    }
+
+    /// A name, or a path with a `/`.
+    pub(crate) fn of_name(text: &str) -> Self {
+        if text.contains('/') { Self::at_path(text) } else { Self::named(text) }
     }
 
     /// `/dev/shm/shmtls.NAME`.
@@ -144,9 +149,9 @@ impl Segment {
 
     /// Maps it read-only.
     pub(crate) fn inspect(&self) -> Result<Inspector, Failure> {
-        let options = self.trusting();
+        let options = self.trusting(Options::new());
         let opened = match self.place {
-            Place::Named => options.inspect(&self.argument()),
+            Place::Named => options.inspect(&self.label),
             Place::Open => options.inspect_fd(self.open(false)?),
         };
         opened.map_err(|error| self.failure(&error))
@@ -154,27 +159,27 @@ impl Segment {
 
     /// Attaches as one who writes.
     pub(crate) fn attach(&self) -> Result<Cache, Failure> {
-        let options = self.trusting().populate(false);
+        self.attach_as(Options::new().populate(false))
+    }
+
+    /// Attaches it if it is as `options` ask.
+    pub(crate) fn attach_as(&self, options: Options) -> Result<Cache, Failure> {
+        let options = self.trusting(options);
         let opened = match self.place {
-            Place::Named => options.attach(&self.argument()),
+            Place::Named => options.attach(&self.label),
             Place::Open => options.attach_fd(self.open(true)?),
         };
         opened.map_err(|error| self.failure(&error))
     }
 
-    /// The user named this segment, so its owner and mode are as the user wants them: a server
-    /// that keeps secrets in it has other reasons to ask.
-    fn trusting(&self) -> Options {
-        let options = Options::new().mode(0o777);
+    /// The user named this segment, so its owner and mode are as the user wants them: only a
+    /// server, which puts secrets into it, has reasons to ask.
+    fn trusting(&self, options: Options) -> Options {
+        let options = options.mode(0o777);
         match fs::metadata(&self.path) {
             Ok(file) => options.owner(file.uid()),
             Err(_) => options,
         }
-    }
-
-    /// What the library takes for it: a name, or a path with a `/`.
-    fn argument(&self) -> String {
-        self.label.clone()
     }
 
     fn open(&self, writable: bool) -> Result<OwnedFd, Failure> {

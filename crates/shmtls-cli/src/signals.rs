@@ -11,8 +11,8 @@ use crate::failure::Failure;
 
 /// From now on a signal ends the tool with a message and the exit code that it has.
 ///
-/// A read past the end of a truncated segment is SIGBUS. Nothing can be put right then: the thread
-/// that reads meets the same fault again, until the one that waits here has told why and ended both.
+/// A read past the end of a truncated segment is SIGBUS. Nothing can be put right then: who reads
+/// meets the same fault again, until the thread that waits here has told why and ended both.
 pub(crate) fn handle() {
     // Without handlers the signals end the tool as they always do.
     let Ok(mut signals) = Signals::new([SIGINT, SIGBUS]) else { return };

@@ -1,3 +1,9 @@
 //! One file for each subcommand: its arguments, its report, its run.
 
+pub(crate) mod completions;
+pub(crate) mod create;
+pub(crate) mod keys;
 pub(crate) mod list;
+pub(crate) mod man;
+pub(crate) mod procs;
+pub(crate) mod purge;

@@ -13,7 +13,7 @@ impl Failure {
             }
             CreateError::Name { .. } => Self::usage(error.to_string()).tip(error.hint()),
             CreateError::AlreadyExists { .. } => Self::cannot_open(error.to_string()).tip(
-                "--if-missing leaves it as it is; remove the file when no process needs it any more",
+                "--if-missing leaves it as it is; remove the file when no process needs it",
             ),
             CreateError::NoSpace { path, needed, free, total } => {
                 let place = path.display();

@@ -1,0 +1,169 @@
+//! `shmtls create`: a named segment, before any server runs.
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{PermissionsExt, fchown};
+use std::time::Duration;
+
+use nix::unistd::{Gid, Group};
+use serde::Serialize;
+use shmtls::{Cache, CreateError, Options};
+
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::output::{Output, Report, note, page::Page, units};
+use crate::quantity;
+use crate::segment::Segment;
+
+pub(crate) const EXAMPLES: &str = "\
+Examples:
+  shmtls create web                                 32 MiB, for this user's processes only
+  shmtls create web --sessions 100k --lifetime 1h   sized by what is to go in
+  shmtls create web --mode 0660 --group ops         for all members of a group
+  shmtls create web --if-missing                    in ExecStartPre= of a service";
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// NAME (it becomes /dev/shm/shmtls.NAME), or a path on a tmpfs
+    name: String,
+    /// Bytes of the whole segment [default: 32MiB]
+    #[arg(long, value_name = "SIZE", value_parser = quantity::bytes)]
+    size: Option<u64>,
+    /// Room for about so many sessions, instead of a size
+    #[arg(long, value_name = "COUNT", value_parser = quantity::count, conflicts_with = "size")]
+    sessions: Option<u64>,
+    /// Bytes of the largest session that is stored [default: 10KiB]
+    #[arg(long, value_name = "SIZE", value_parser = quantity::small_bytes)]
+    max_session: Option<u32>,
+    /// Lines of the process table [default: 256]
+    #[arg(long, value_name = "COUNT")]
+    processes: Option<u32>,
+    /// The longest that any session lives [default: 1h]
+    #[arg(long, value_name = "DURATION", value_parser = quantity::duration)]
+    lifetime: Option<Duration>,
+    /// Permission bits; servers must allow them too (Options::mode)
+    #[arg(long, value_name = "MODE", default_value = "0600", value_parser = quantity::mode)]
+    mode: u32,
+    /// Group that the segment is to belong to, a name or a number
+    #[arg(long, value_name = "GROUP")]
+    group: Option<String>,
+    /// If it exists already and is as asked for, leave it as it is
+    #[arg(long)]
+    if_missing: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct Created {
+    segment: String,
+    path: String,
+    /// False if it was there already.
+    created: bool,
+    bytes: u64,
+    max_session_bytes: usize,
+    lifetime_secs: u64,
+    mode: String,
+    group: Option<String>,
+}
+
+impl Args {
+    pub(crate) fn run(&self, output: &Output) -> Result<Exit, Failure> {
+        let group = self.group.as_deref().map(find_group).transpose()?;
+        let report = match self.create(group) {
+            Ok(cache) => self.report(&cache, true),
+            Err(CreateError::AlreadyExists { .. }) if self.if_missing => self.existing()?,
+            Err(error) => return Err(Failure::of_create(&error)),
+        };
+        output.show(&report)?;
+        if report.created && self.mode != 0o600 {
+            note(&format!("servers attach with Options::mode(0o{:o})", self.mode));
+        }
+        Ok(Exit::Fine)
+    }
+
+    fn create(&self, group: Option<Gid>) -> Result<Cache, CreateError> {
+        // Until the group is the right one it has no permissions: what is open stays open.
+        let hidden = if group.is_some() { 0o070 } else { 0 };
+        let cache = self.options().mode(self.mode & !hidden).create(&self.name)?;
+        if let Some(group) = group {
+            self.hand_over(&cache, group).inspect_err(|_| {
+                let _ = cache.path().map(fs::remove_file);
+            })?;
+        }
+        Ok(cache)
+    }
+
+    fn hand_over(&self, cache: &Cache, group: Gid) -> Result<(), CreateError> {
+        let target = cache.path().unwrap_or("the segment".as_ref()).to_owned();
+        let changed = fchown(cache.fd(), None, Some(group.as_raw()))
+            .and_then(|()| fs::set_permissions(&target, Permissions::from_mode(self.mode)));
+        let action = "give the group permissions on";
+        changed.map_err(|source| CreateError::Io { action, target, source })
+    }
+
+    fn existing(&self) -> Result<Created, Failure> {
+        let segment = Segment::of_name(&self.name);
+        let cache = segment.attach_as(self.options())?;
+        Ok(self.report(&cache, false))
+    }
+
+    /// Only what was asked for: the rest is the library's to choose.
+    fn options(&self) -> Options {
+        let mut options = Options::new().populate(false);
+        if let Some(size) = self.size {
+            options = options.size(size);
+        }
+        if let Some(sessions) = self.sessions {
+            options = options.sessions(sessions);
+        }
+        if let Some(max_session) = self.max_session {
+            options = options.max_session(max_session);
+        }
+        if let Some(processes) = self.processes {
+            options = options.processes(processes);
+        }
+        if let Some(lifetime) = self.lifetime {
+            options = options.lifetime(lifetime);
+        }
+        options
+    }
+
+    fn report(&self, cache: &Cache, created: bool) -> Created {
+        let path = cache.path().map(|path| path.display().to_string()).unwrap_or_default();
+        let mode = fs::metadata(&path).map_or(self.mode, |file| file.permissions().mode() & 0o777);
+        Created {
+            segment: self.name.clone(),
+            path,
+            created,
+            bytes: cache.segment_bytes(),
+            max_session_bytes: cache.max_session(),
+            lifetime_secs: cache.lifetime().as_secs(),
+            mode: format!("{mode:04o}"),
+            group: self.group.clone(),
+        }
+    }
+}
+
+fn find_group(name: &str) -> Result<Gid, Failure> {
+    if let Ok(number) = name.parse() {
+        return Ok(Gid::from_raw(number));
+    }
+    match Group::from_name(name) {
+        Ok(Some(group)) => Ok(group.gid),
+        _ => Err(Failure::usage(format!("there is no group '{name}'")).tip("getent group")),
+    }
+}
+
+impl Report for Created {
+    const NAME: &'static str = "create";
+
+    fn text(&self, page: &mut Page) {
+        let what = if self.created { "created" } else { "exists already:" };
+        let size = units::bytes(self.bytes);
+        let largest = units::bytes(self.max_session_bytes as u64);
+        let lifetime = units::span(Duration::from_secs(self.lifetime_secs));
+        let group = self.group.as_ref().map(|group| format!(", group {group}")).unwrap_or_default();
+        page.line(format_args!(
+            "{what} {}  {size}, sessions of up to {largest} for {lifetime}, mode {}{group}",
+            self.path, self.mode
+        ));
+    }
+}

@@ -33,8 +33,9 @@ Exit codes:
   130  interrupted";
 
 #[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Global options")]
 pub(crate) struct Globals {
-    /// What to print
+    /// Text for people, or JSON for programs: one object a report, on one line
     #[arg(long, global = true, value_name = "FORMAT", default_value = "text")]
     format: Format,
     /// When to use colours; `auto` heeds NO_COLOR

@@ -73,14 +73,14 @@ fn split(text: &str) -> (&str, &str) {
 
 /// A whole number stays exact; a fraction, as in `1.5GiB`, is rounded down.
 fn multiply(number: &str, factor: u64) -> Result<u64, String> {
-    if let Ok(whole) = number.parse::<u64>() {
-        return whole.checked_mul(factor).ok_or_else(|| "too large".into());
+    let too_large = || String::from("too large");
+    if !number.contains('.') && !number.is_empty() {
+        let whole = number.parse::<u64>().ok();
+        return whole.and_then(|whole| whole.checked_mul(factor)).ok_or_else(too_large);
     }
-    match number.parse::<f64>() {
-        // Larger ones are cut at the largest u64 and refused by the range that applies.
-        Ok(fraction) => Ok((fraction * factor as f64) as u64),
-        Err(_) => Err(format!("{number:?} is no number")),
-    }
+    let fraction: f64 = number.parse().map_err(|_| format!("{number:?} is no number"))?;
+    let product = fraction * factor as f64;
+    if product < u64::MAX as f64 { Ok(product as u64) } else { Err(too_large()) }
 }
 
 #[cfg(test)]

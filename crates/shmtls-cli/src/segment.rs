@@ -43,7 +43,7 @@ impl SegmentArg {
     pub(crate) fn find(&self) -> Result<Segment, Failure> {
         match &self.segment {
             Some(text) => Segment::parse(text),
-            None => Segment::only_one(),
+            None => Segment::only_one_of(Segment::all()),
         }
     }
 }
@@ -109,8 +109,7 @@ impl Segment {
         Ok(Self { label: text.into(), ..Self::of_descriptor(first) })
     }
 
-    fn only_one() -> Result<Self, Failure> {
-        let mut all = Self::all();
+    fn only_one_of(mut all: Vec<Self>) -> Result<Self, Failure> {
         match all.len() {
             0 => Err(Failure::cannot_open("there is no segment on this machine that you can see")
                 .tip("shmtls create NAME, or start the server that makes one")),
@@ -210,5 +209,21 @@ fn no_process(pid: u32, error: &std::io::Error) -> Failure {
                 .tip("run as its user: sudo -u USER shmtls ...")
         }
         _ => Failure::cannot_open(format!("cannot look into process {pid}: {error}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_only_one_need_not_be_named() {
+        let (web, api) = (Segment::named("web"), Segment::named("api"));
+        let only = Segment::only_one_of(vec![web.clone()]).expect("the only one");
+        assert_eq!(only.path, Path::new("/dev/shm/shmtls.web"));
+        let several = Segment::only_one_of(vec![web, api]).expect_err("two");
+        assert_eq!(several.text(), "there are several segments: web, api");
+        let none = Segment::only_one_of(Vec::new()).expect_err("none");
+        assert!(none.text().starts_with("there is no segment"), "{none:?}");
     }
 }

@@ -1,8 +1,10 @@
 //! Signals that end the tool: an interrupt, and a segment that is cut short under the mapping.
 
+use std::fs;
 use std::process;
 use std::thread;
 
+use nix::sys::signal::{Signal, raise};
 use signal_hook::consts::{SIGBUS, SIGINT};
 use signal_hook::iterator::Signals;
 
@@ -14,6 +16,7 @@ use crate::failure::Failure;
 /// A read past the end of a truncated segment is SIGBUS. Nothing can be put right then: who reads
 /// meets the same fault again, until the thread that waits here has told why and ended both.
 pub(crate) fn handle() {
+    drop_handler_of_std();
     // Without handlers the signals end the tool as they always do.
     let Ok(mut signals) = Signals::new([SIGINT, SIGBUS]) else { return };
     thread::spawn(move || {
@@ -21,6 +24,22 @@ pub(crate) fn handle() {
             end(signal);
         }
     });
+}
+
+/// The standard library looks for stack overflows in SIGBUS. For any other it restores the default
+/// action, which would end the tool before it has said why. One that is no fault makes it let go.
+fn drop_handler_of_std() {
+    if is_caught(SIGBUS) {
+        let _ = raise(Signal::SIGBUS);
+    }
+}
+
+/// Whether this process has a handler for a signal (proc_pid_status(5), `SigCgt`).
+fn is_caught(signal: i32) -> bool {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    mask.is_some_and(|mask| mask >> (signal - 1) & 1 == 1)
 }
 
 fn end(signal: i32) -> ! {

@@ -11,7 +11,7 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output::table::Align::{Left, Right};
 use crate::output::table::{Cell, Table};
-use crate::output::{Output, Report, note, page::Page, style, units};
+use crate::output::{Output, Report, page::Page, style, units};
 use crate::segment::Segment;
 use crate::system;
 use crate::watch::Watch;
@@ -63,13 +63,8 @@ struct Contents {
 
 impl Args {
     pub(crate) fn run(&self, output: &Output) -> Result<Exit, Failure> {
-        self.watch.show(output, || {
-            let segments: Vec<_> = Segment::all().iter().map(Row::of).collect();
-            if segments.is_empty() {
-                note("no segments: shmtls create NAME makes one");
-            }
-            Ok(List { segments })
-        })
+        self.watch
+            .show(output, || Ok(List { segments: Segment::all().iter().map(Row::of).collect() }))
     }
 }
 
@@ -149,6 +144,7 @@ impl Report for List {
 
     fn text(&self, page: &mut Page) {
         if self.segments.is_empty() {
+            page.line("no segments that you can see: shmtls create NAME makes one");
             return;
         }
         let mut table = Table::new(&[

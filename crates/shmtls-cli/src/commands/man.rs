@@ -49,7 +49,7 @@ impl Args {
 /// The usual sections, and what follows the help text: EXAMPLES or EXIT CODES.
 fn page(command: &clap::Command) -> io::Result<Vec<u8>> {
     let after = command.get_after_help().map(ToString::to_string).unwrap_or_default();
-    let man = Man::new(command.clone());
+    let man = Man::new(command.clone()).source(concat!("shmtls ", env!("CARGO_PKG_VERSION")));
     let mut page = Vec::new();
     man.render_title(&mut page)?;
     man.render_name_section(&mut page)?;

@@ -12,7 +12,7 @@ pub(crate) const EXAMPLES: &str = "\
 Examples:
   shmtls purge web --context example.org   its certificate or client policy has changed
   shmtls purge web --context 9f31c0aa5b7702d107d2931fc4510e8a
-  shmtls purge web --expired               room for nothing: expired ones give way first anyway
+  shmtls purge web --expired               seldom needed: they give way first anyway
   shmtls purge web --all                   every client starts anew";
 
 #[derive(Debug, clap::Args)]

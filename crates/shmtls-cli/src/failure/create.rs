@@ -12,9 +12,8 @@ impl Failure {
                 Self::usage(error.to_string()).tip(format!("change {}", option_of(error)))
             }
             CreateError::Name { .. } => Self::usage(error.to_string()).tip(error.hint()),
-            CreateError::AlreadyExists { .. } => Self::cannot_open(error.to_string()).tip(
-                "--if-missing leaves it as it is; remove the file when no process needs it",
-            ),
+            CreateError::AlreadyExists { .. } => Self::cannot_open(error.to_string())
+                .tip("--if-missing leaves it as it is; remove the file when no process needs it"),
             CreateError::NoSpace { path, needed, free, total } => {
                 let place = path.display();
                 Self::cannot_open(format!(

@@ -30,9 +30,7 @@ pub(crate) trait Report: Serialize {
 /// Who reads it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Format {
-    /// Aligned columns for people
     Text,
-    /// One JSON object a report, on one line
     Json,
 }
 

@@ -45,9 +45,16 @@ pub(crate) fn span(duration: Duration) -> String {
     let (days, hours, minutes) = (secs / 86_400, secs / 3600 % 24, secs / 60 % 60);
     match (days, hours, minutes) {
         (0, 0, 0) => format!("{secs}s"),
-        (0, 0, _) => format!("{minutes}m {}s", secs % 60),
-        (0, _, _) => format!("{hours}h {minutes}m"),
-        (_, _, _) => format!("{days}d {hours}h"),
+        (0, 0, _) => pair((minutes, "m"), (secs % 60, "s")),
+        (0, _, _) => pair((hours, "h"), (minutes, "m")),
+        (_, _, _) => pair((days, "d"), (hours, "h")),
+    }
+}
+
+fn pair((large, unit): (u64, &str), (small, small_unit): (u64, &str)) -> String {
+    match small {
+        0 => format!("{large}{unit}"),
+        _ => format!("{large}{unit} {small}{small_unit}"),
     }
 }
 
@@ -88,7 +95,14 @@ mod tests {
 
     #[test]
     fn spans() {
-        let spans = [(0, "0s"), (12, "12s"), (252, "4m 12s"), (4320, "1h 12m"), (273_600, "3d 4h")];
+        let spans = [
+            (0, "0s"),
+            (12, "12s"),
+            (252, "4m 12s"),
+            (4320, "1h 12m"),
+            (273_600, "3d 4h"),
+            (3600, "1h"),
+        ];
         for (secs, text) in spans {
             assert_eq!(span(Duration::from_secs(secs)), text);
         }

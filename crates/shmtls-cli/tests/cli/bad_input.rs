@@ -1,0 +1,182 @@
+//! Each mistake has its exit code, says what was found, and what to do.
+
+use std::fs::{self, File, OpenOptions, Permissions};
+use std::os::unix::fs::{FileExt, PermissionsExt};
+use std::os::unix::process::CommandExt;
+use std::process::{Command, Stdio};
+
+use nix::unistd::geteuid;
+
+use crate::support::{Name, Run, run, stdout, with};
+
+#[track_caller]
+fn assert_fails(run: &Run, code: i32, texts: &[&str]) {
+    assert_eq!(run.code, Some(code), "{run:?}");
+    assert!(run.stdout.is_empty(), "{run:?}");
+    assert!(run.stderr.starts_with("error: "), "{run:?}");
+    for text in texts {
+        assert!(run.stderr.contains(text), "{text:?} is not in:\n{}", run.stderr);
+    }
+}
+
+#[test]
+fn an_unknown_name() {
+    let name = Name::created();
+    let typo = name.get().replace("test", "tset");
+    let texts =
+        [&format!("no segment '{typo}' in /dev/shm (found: "), "tip: did you mean 'cli-test"];
+    assert_fails(&with(&["procs", &typo]), 3, &texts);
+    assert_fails(&with(&["procs", "nothing-like-it"]), 3, &[name.get(), "tip: shmtls list"]);
+    assert_fails(&with(&["keys", "/dev/shm/nowhere"]), 3, &["no segment /dev/shm/nowhere", "tip:"]);
+    assert_fails(&with(&["purge", "no/where", "--all"]), 3, &["no segment no/where"]);
+}
+
+#[test]
+fn a_name_that_is_none() {
+    let texts = ["\"a b\" is no segment name", "tip: use letters"];
+    assert_fails(&with(&["procs", "a b"]), 2, &texts);
+    assert_fails(&with(&["create", "a b"]), 2, &texts);
+}
+
+#[test]
+fn no_permission() {
+    let name = Name::created();
+    let nobody = 65_534;
+    let home = tempfile::tempdir().expect("a directory");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_shmtls"));
+    if geteuid().is_root() {
+        // Where this was built need not be open to everyone.
+        let copy = home.path().join("shmtls");
+        fs::copy(env!("CARGO_BIN_EXE_shmtls"), &copy).expect("a copy");
+        fs::set_permissions(home.path(), Permissions::from_mode(0o755)).expect("chmod");
+        command = Command::new(copy);
+        command.uid(nobody).gid(nobody).current_dir("/");
+    } else {
+        fs::set_permissions(name.path(), Permissions::from_mode(0o000)).expect("chmod");
+    }
+    command.env_clear().stdin(Stdio::null()).args(["keys", name.get()]);
+    let denied = format!("{}: permission denied (owner ", name.path().display());
+    let texts = [&denied, ", mode 0", ", you are ", "tip: sudo -u ", "--group"];
+    assert_fails(&run(&mut command), 3, &texts);
+}
+
+#[test]
+fn something_else() {
+    let link = with(&["procs", "/proc/self/exe"]);
+    assert_fails(&link, 3, &["not a plain file of one name: a symbolic link", "tip: somebody put"]);
+    let program = env!("CARGO_BIN_EXE_shmtls");
+    let copy = tempfile::NamedTempFile::new().expect("a file");
+    fs::copy(program, copy.path()).expect("a copy");
+    let path = copy.path().to_str().expect("UTF-8");
+    let text = format!("{path} is not a shmtls segment (magic 7f 45 4c 46 ");
+    assert_fails(&with(&["procs", path]), 3, &[&text, "tip: check the name"]);
+}
+
+#[test]
+fn another_layout() {
+    let name = Name::created();
+    write(&name, 8, &99_u32.to_ne_bytes());
+    let text = format!("segment '{}' has layout 99, this build reads layout ", name.get());
+    assert_fails(&with(&["procs", name.get()]), 4, &[&text, "tip: use the shmtls program of"]);
+}
+
+#[test]
+fn another_fingerprint() {
+    let name = Name::created();
+    write(&name, 16, &[0xAB; 8]);
+    assert_fails(&with(&["keys", name.get()]), 4, &["fingerprint is 0xabababababababab", "tip:"]);
+}
+
+#[test]
+fn a_damaged_header() {
+    let name = Name::created();
+    write(&name, 64, &u32::MAX.to_ne_bytes());
+    assert_fails(&with(&["purge", name.get(), "--all"]), 4, &["header field", "tip: the file"]);
+}
+
+#[test]
+fn a_truncated_segment() {
+    let name = Name::created();
+    let file = OpenOptions::new().write(true).open(name.path()).expect("the segment");
+    file.set_len(512 << 10).expect("truncated");
+    let text = format!("segment '{}' is 524,288 bytes long but its header", name.get());
+    assert_fails(&with(&["procs", name.get()]), 4, &[&text, "describes 1,0", "(truncated)"]);
+    file.set_len(4).expect("truncated");
+    assert_eq!(with(&["procs", name.get()]).code, Some(3));
+}
+
+#[test]
+fn no_room() {
+    let run = with(&["create", Name::new().get(), "--size", "1TiB"]);
+    let texts = ["cannot reserve 1024.0 GiB in /dev/shm: ", " total, ", " free", "--shm-size="];
+    let texts = if run.stderr.contains("1.0 TiB") {
+        [&["cannot reserve 1.0 TiB in /dev/shm: "], &texts[1..]].concat()
+    } else {
+        texts.to_vec()
+    };
+    assert_fails(&run, 3, &texts);
+}
+
+#[test]
+fn a_disk_is_no_place() {
+    let run = with(&["create", "/proc/shmtls"]);
+    assert_eq!(run.code, Some(3), "{run:?}");
+    assert!(run.stderr.contains("/proc is not on a tmpfs"), "{run:?}");
+}
+
+#[test]
+fn one_that_exists() {
+    let name = Name::created();
+    let create = |more: &[&str]| with(&[&["create", name.get()], more].concat());
+    assert_fails(&create(&[]), 3, &["exists already", "tip: --if-missing"]);
+    assert_eq!(create(&["--if-missing"]).code, Some(0));
+    let texts = ["the options ask for 2097152", "tip: the segment's creator decides"];
+    assert_fails(&create(&["--if-missing", "--size", "2MiB"]), 1, &texts);
+}
+
+#[test]
+fn options_without_sense() {
+    let name = Name::new();
+    let create = |more: &[&str]| with(&[&["create", name.get()], more].concat());
+    assert_fails(&create(&["--size", "huge"]), 2, &["invalid value 'huge' for '--size"]);
+    assert_fails(&create(&["--size", "1k"]), 2, &["1024 bytes is too small", "tip: change --size"]);
+    assert_fails(&create(&["--size", "2TiB"]), 2, &["too large", "tip: change --size"]);
+    assert_fails(&create(&["--max-session", "1MiB"]), 2, &["out of range: 256 to 49152"]);
+    assert_fails(&create(&["--processes", "0"]), 2, &["out of range: 1 to 4096", "--processes"]);
+    assert_fails(&create(&["--lifetime", "30d"]), 2, &["2592000 seconds is out of range"]);
+    assert_fails(&create(&["--mode", "999"]), 2, &["octal"]);
+    assert_fails(&create(&["--group", "no such group"]), 2, &["no group 'no such group'"]);
+    assert_fails(&create(&["--size", "1MiB", "--sessions", "9"]), 2, &["cannot be used with"]);
+    assert_fails(&with(&["list", "-w", "1ms"]), 2, &["at least 100ms"]);
+    assert_fails(&with(&["list", "--format", "xml"]), 2, &["invalid value 'xml'"]);
+    assert_fails(&with(&["purge", "web"]), 2, &["--all|--expired|--context"]);
+    assert_fails(&with(&["purge", "web", "--all", "--expired"]), 2, &["cannot be used with"]);
+    assert_fails(&with(&["porcs"]), 2, &["unrecognized subcommand 'porcs'", "'procs'"]);
+    assert!(!name.path().exists());
+}
+
+#[test]
+fn nothing_that_was_handed_over() {
+    assert_fails(&with(&["keys", "fd:web"]), 3, &["no descriptor named 'web'", "tip: systemd"]);
+    assert_fails(&with(&["keys", "fd:987"]), 3, &["no descriptor 987", "tip: "]);
+    assert_fails(&with(&["keys", "pid:x"]), 2, &["'pid:x' names no process", "tip: pid:PID"]);
+    assert_fails(&with(&["keys", "pid:4194305"]), 3, &["no process 4194305"]);
+    let me = format!("pid:{}:999999", std::process::id());
+    assert_fails(&with(&["keys", &me]), 3, &["has no segment open"]);
+}
+
+/// A sick segment is a row of its own, not the end of the list.
+#[test]
+fn the_list_shows_the_sick_too() {
+    let (sick, well) = (Name::created(), Name::created());
+    write(&sick, 8, &99_u32.to_ne_bytes());
+    let list = stdout(&["list"]);
+    let row = |name: &Name| list.lines().find(|line| line.starts_with(name.get())).expect("a row");
+    assert!(row(&sick).contains("has layout 99"), "{list}");
+    assert!(row(&well).ends_with("ok"), "{list}");
+}
+
+fn write(name: &Name, at: u64, bytes: &[u8]) {
+    let file: File = OpenOptions::new().write(true).open(name.path()).expect("the segment");
+    file.write_all_at(bytes, at).expect("written");
+}

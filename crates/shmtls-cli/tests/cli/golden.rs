@@ -1,0 +1,154 @@
+//! What each report looks like, text and JSON. What varies is replaced: names, process IDs, times.
+
+use std::process;
+
+use serde_json::Value;
+use shmtls::Cache;
+
+use crate::support::{Name, assert_golden, busy, json, stdout, wait_for, with};
+
+#[test]
+fn create() {
+    let name = Name::new();
+    let words = Words::of(&name, None);
+    let args = ["create", name.get(), "--sessions", "5k", "--lifetime", "5m", "--max-session"];
+    let args = [&args[..], &["4KiB", "--if-missing"]].concat();
+    assert_golden("create.txt", &words.text(&stdout(&args)));
+    assert_golden("create-exists.txt", &words.text(&stdout(&args)));
+    assert_golden("create.json", &words.json(json(&args)));
+}
+
+#[test]
+fn list() {
+    let name = Name::new();
+    let cache = busy(&name);
+    let words = Words::of(&name, Some(&cache));
+    // Other tests and other people have segments too.
+    let text = stdout(&["list"]);
+    let ours = text.lines().filter(|line| line.starts_with("SEGMENT") || line.contains(name.get()));
+    assert_golden("list.txt", &words.text(&ours.collect::<Vec<_>>().join("\n")));
+    let mut report = json(&["list"]);
+    let rows = report["segments"].as_array_mut().expect("rows");
+    rows.retain(|row| row["segment"] == name.get());
+    assert_golden("list.json", &words.json(report));
+}
+
+#[test]
+fn procs() {
+    let name = Name::new();
+    let cache = busy(&name);
+    let words = Words::of(&name, Some(&cache));
+    assert_golden("procs.txt", &words.text(&stdout(&["procs", name.get()])));
+    let mut report = json(&["procs", name.get()]);
+    let counters = report["processes"][0].as_object_mut().and_then(|it| it.remove("counters"));
+    assert_eq!(counters.expect("all counters")["stored_new"], 4);
+    assert_golden("procs.json", &words.json(report));
+}
+
+#[test]
+fn keys() {
+    let name = Name::new();
+    let cache = busy(&name);
+    let words = Words::of(&name, Some(&cache));
+    assert_golden("keys.txt", &words.text(&stdout(&["keys", name.get()])));
+    assert_golden("keys.json", &words.json(json(&["keys", name.get()])));
+}
+
+#[test]
+fn keys_before_there_are_any() {
+    let name = Name::created();
+    let words = Words::of(&name, None);
+    assert_golden("keys-none.txt", &words.text(&stdout(&["keys", name.get()])));
+    assert_golden("keys-none.json", &words.json(json(&["keys", name.get()])));
+}
+
+#[test]
+fn purge() {
+    let name = Name::new();
+    let cache = busy(&name);
+    let words = Words::of(&name, Some(&cache));
+    let purge = |what: &[&str]| words.text(&stdout(&[&["purge", name.get()], what].concat()));
+    let mut text = String::new();
+    wait_for("a session of 1.5 s expires", || {
+        text = purge(&["--expired"]);
+        text.contains("removed 1 ")
+    });
+    text += &purge(&["--context", "example.net"]);
+    assert_golden("purge.txt", &text);
+    assert_golden("purge.json", &words.json(json(&["purge", name.get(), "--all"])));
+    assert!(cache.is_empty());
+}
+
+#[test]
+fn help() {
+    assert_golden("help.txt", &stdout(&["--help"]));
+    for command in ["create", "list", "procs", "keys", "purge", "completions", "man"] {
+        let help = stdout(&[command, "--help"]);
+        assert!(help.contains("\nExamples:\n  shmtls "), "{command}: {help}");
+        assert_golden(&format!("help-{command}.txt"), &help);
+    }
+}
+
+#[test]
+fn an_error_has_a_tip() {
+    let name = Name::created();
+    let words = Words::of(&name, None);
+    let run = with(&["create", name.get()]);
+    assert_golden("error.txt", &words.text(&run.stderr));
+}
+
+/// What to write for what varies.
+struct Words(Vec<(String, &'static str)>);
+
+impl Words {
+    fn of(name: &Name, cache: Option<&Cache>) -> Self {
+        let mut words = vec![(name.get().into(), "NAME")];
+        if let Some(cache) = cache {
+            words.push((cache.processes()[0].command().into(), "COMMAND"));
+        }
+        let me = nix::unistd::User::from_uid(nix::unistd::geteuid()).expect("users");
+        words.push((me.map_or_else(String::new, |user| user.name), "USER"));
+        words.push((process::id().to_string(), "PID"));
+        words.retain(|(word, _)| !word.is_empty());
+        Self(words)
+    }
+
+    fn replace(&self, text: &str) -> String {
+        self.0.iter().fold(text.into(), |text, (from, to)| text.replace(from, to))
+    }
+
+    /// The widths of columns vary with what is in them: one space each.
+    fn text(&self, text: &str) -> String {
+        let line = |line: &str| {
+            let words: Vec<_> = self.replace(line).split_whitespace().map(without_time).collect();
+            words.join(" ") + "\n"
+        };
+        text.lines().map(line).collect()
+    }
+
+    fn json(&self, mut value: Value) -> String {
+        self.walk("", &mut value);
+        serde_json::to_string_pretty(&value).expect("JSON") + "\n"
+    }
+
+    fn walk(&self, key: &str, value: &mut Value) {
+        match value {
+            Value::Object(map) => map.iter_mut().for_each(|(key, value)| self.walk(key, value)),
+            Value::Array(items) => items.iter_mut().for_each(|item| self.walk(key, item)),
+            Value::Number(_) if key.ends_with("_unix_secs") || key == "age_secs" => {
+                *value = "TIME".into();
+            }
+            Value::Number(_) if key.ends_with("pid") => *value = "PID".into(),
+            Value::String(text) => *text = self.replace(text),
+            _ => {}
+        }
+    }
+}
+
+/// `12s` and `4m` are `TIME`.
+fn without_time(word: &str) -> String {
+    let is_time = word
+        .strip_suffix(['s', 'm', 'h', 'd'])
+        .is_some_and(|digits| !digits.is_empty() && digits.bytes().all(|c| c.is_ascii_digit()));
+    if is_time { "TIME".into() } else { word.into() }
+}

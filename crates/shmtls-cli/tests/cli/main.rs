@@ -1,0 +1,11 @@
+//! The program as its users run it: real segments, real processes, its output and exit codes.
+
+mod support;
+
+mod bad_input;
+mod golden;
+mod pages;
+mod processes;
+mod schema;
+mod segments;
+mod streams;

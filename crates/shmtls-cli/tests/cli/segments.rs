@@ -1,0 +1,105 @@
+//! What a user may call a segment: a name, a path, a process, a descriptor, or nothing.
+
+use std::fs::File;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::process;
+
+use shmtls::Options;
+
+use crate::support::{Name, busy, fill, json, run, shmtls, stdout, with};
+
+#[test]
+fn by_name_path_and_environment() {
+    let name = Name::new();
+    let _cache = busy(&name);
+    let path = name.path();
+    let expected = json(&["keys", name.get()])["keys"].clone();
+    assert_eq!(json(&["keys", path.to_str().expect("UTF-8")])["keys"], expected);
+    let run = run(shmtls().args(["keys", "--format", "json"]).env("SHMTLS_SEGMENT", name.get()));
+    let found: serde_json::Value = serde_json::from_str(&run.stdout).expect("JSON");
+    assert_eq!((&found["keys"], &found["segment"]), (&expected, &name.get().into()));
+}
+
+#[test]
+fn of_several_one_must_be_named() {
+    let names = [Name::created(), Name::created()];
+    let run = with(&["keys"]);
+    assert_eq!(run.code, Some(2), "{run:?}");
+    for name in &names {
+        assert!(run.stderr.contains(name.get()), "{run:?}");
+    }
+    assert!(run.stderr.contains("tip: name one, or set SHMTLS_SEGMENT"), "{run:?}");
+}
+
+#[test]
+fn without_a_name_by_process() {
+    let cache = Options::new().size(1 << 20).create_memfd().expect("a memfd");
+    fill(&cache);
+    let by_pid = format!("pid:{}:{}", process::id(), cache.fd().as_raw_fd());
+    assert_eq!(json(&["keys", &by_pid])["epoch"], 1);
+    let purged = stdout(&["purge", &by_pid, "--context", "example.net"]);
+    assert!(purged.starts_with("removed 1 session from pid:"), "{purged}");
+
+    let list = json(&["list"]);
+    let rows = list["segments"].as_array().expect("rows");
+    let row = rows.iter().find(|row| row["segment"] == by_pid.as_str());
+    let row = row.unwrap_or_else(|| panic!("{by_pid} is not in {list}"));
+    assert_eq!((&row["backing"], &row["sessions"]), (&"memfd".into(), &3.into()));
+    assert_eq!(row["problem"], serde_json::Value::Null);
+}
+
+#[test]
+fn handed_over_by_number_and_by_name() {
+    let name = Name::new();
+    let _cache = busy(&name);
+    // A shell's redirection, as a unit's OpenFile= does it.
+    let script = format!(
+        "exec 3<{path} 4<{path}; export LISTEN_FDS=2 LISTEN_FDNAMES=other:web; \
+         for fd in fd:3 fd:web; do {} keys $fd || exit; done; {} keys fd:api",
+        env!("CARGO_BIN_EXE_shmtls"),
+        env!("CARGO_BIN_EXE_shmtls"),
+        path = name.path().display(),
+    );
+    let run = run(process::Command::new("sh").args(["-c", &script]));
+    assert_eq!(run.stdout.matches("epoch 1").count(), 2, "{run:?}");
+    assert_eq!(run.code, Some(3), "{run:?}");
+    assert!(run.stderr.contains("'api' was handed over (LISTEN_FDNAMES: other, web)"), "{run:?}");
+}
+
+/// A process that has one segment open twice has one; with two it must be said which.
+#[test]
+fn a_process_with_several() {
+    let (one, two) = (Name::created(), Name::created());
+    let open = |name: &Name| OwnedFd::from(File::open(name.path()).expect("the segment"));
+    let held =
+        process::Command::new("sleep").arg("60").stdin(open(&one)).stdout(open(&one)).spawn();
+    let mut held = held.expect("sleep");
+    let by_pid = format!("pid:{}", held.id());
+    let single = with(&["keys", &by_pid]);
+    held.kill().and_then(|()| held.wait()).expect("killed");
+    assert_eq!(single.code, Some(0), "{single:?}");
+
+    let held =
+        process::Command::new("sleep").arg("60").stdin(open(&one)).stdout(open(&two)).spawn();
+    let mut held = held.expect("sleep");
+    let by_pid = format!("pid:{}", held.id());
+    let (several, first) = (with(&["keys", &by_pid]), with(&["keys", &format!("{by_pid}:0")]));
+    held.kill().and_then(|()| held.wait()).expect("killed");
+    assert_eq!((several.code, first.code), (Some(2), Some(0)), "{several:?} {first:?}");
+    assert!(several.stderr.contains(&format!("name one: {by_pid}:0, {by_pid}:1")), "{several:?}");
+}
+
+#[test]
+fn created_for_a_group() {
+    let name = Name::new();
+    let group = nix::unistd::getegid().to_string();
+    let args = ["create", name.get(), "--size", "1MiB", "--mode", "0660", "--group", &group];
+    let run = with(&args);
+    assert_eq!(run.code, Some(0), "{run:?}");
+    assert!(run.stderr.contains("note: servers attach with Options::mode(0o660)"), "{run:?}");
+    let report = json(&["list"]);
+    let rows = report["segments"].as_array().expect("rows");
+    let row = rows.iter().find(|row| row["segment"] == name.get()).expect("a row");
+    assert_eq!((&row["mode"], &row["problem"]), (&"0660".into(), &serde_json::Value::Null));
+    Options::new().mode(0o660).attach(name.get()).expect("a server attaches");
+}

@@ -9,7 +9,6 @@ mod exit;
 mod output;
 mod system;
 mod failure;
-mod header;
 mod discover;
 mod segment;
 mod watch;

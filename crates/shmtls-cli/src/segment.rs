@@ -10,7 +10,6 @@ use shmtls::{AttachError, Cache, Inspector, Options};
 
 use crate::discover::{self, Descriptor};
 use crate::failure::Failure;
-use crate::header::Header;
 use crate::system;
 
 mod inherited;
@@ -139,11 +138,6 @@ impl Segment {
 
     pub(crate) fn has_name(&self) -> bool {
         self.place == Place::Named
-    }
-
-    /// What its header says of its origin; `None` if it cannot be read.
-    pub(crate) fn header(&self) -> Option<Header> {
-        Header::read(&self.path)
     }
 
     /// Maps it read-only.

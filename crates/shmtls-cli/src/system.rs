@@ -4,6 +4,7 @@ use std::fs;
 
 use nix::unistd::{Uid, User};
 use serde::Serialize;
+use shmtls::{ProcessInfo, SegmentInfo};
 
 /// The name of a user; the number if it has none.
 pub(crate) fn user_name(uid: u32) -> String {
@@ -32,21 +33,32 @@ pub(crate) enum ProcessState {
     Unknown,
 }
 
-/// What `/proc` says of a process; `is_alive` tells whether it is still the one of that number.
-pub(crate) fn process_state(pid: u32, is_alive: bool) -> ProcessState {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    // The command stands in parentheses, and may have any in itself.
-    let letter = stat.rsplit(") ").next().and_then(|rest| rest.chars().next());
-    match (is_alive, letter) {
-        (true, Some('T' | 't')) => ProcessState::Stopped,
-        (true, _) => ProcessState::Running,
-        (false, Some('Z' | 'X')) => ProcessState::Zombie,
-        (false, _) => ProcessState::Dead,
+impl ProcessState {
+    /// Of a line of the process table.
+    pub(crate) fn of(process: &ProcessInfo, segment: &SegmentInfo) -> Self {
+        if !segment.is_in_our_pid_namespace() {
+            return Self::Unknown;
+        }
+        match (process.is_alive(), letter(process.pid())) {
+            (true, Some('T' | 't')) => Self::Stopped,
+            (true, _) => Self::Running,
+            (false, Some('Z' | 'X')) => Self::Zombie,
+            (false, _) => Self::Dead,
+        }
+    }
+
+    pub(crate) fn is_alive(self) -> bool {
+        matches!(self, Self::Running | Self::Stopped)
+    }
+
+    pub(crate) fn is_dead(self) -> bool {
+        matches!(self, Self::Zombie | Self::Dead)
     }
 }
 
-/// Inode of this process's PID namespace.
-pub(crate) fn pid_namespace() -> Option<u64> {
-    let link = fs::read_link("/proc/self/ns/pid").ok()?;
-    link.to_str()?.strip_prefix("pid:[")?.strip_suffix(']')?.parse().ok()
+/// The state in `/proc/PID/stat`.
+fn letter(pid: u32) -> Option<char> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The command stands in parentheses, and may have any in itself.
+    stat.rsplit(") ").next()?.chars().next()
 }

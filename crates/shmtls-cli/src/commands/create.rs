@@ -37,6 +37,9 @@ pub(crate) struct Args {
     /// Lines of the process table [default: 256]
     #[arg(long, value_name = "COUNT")]
     processes: Option<u32>,
+    /// Events that each process keeps for `shmtls events`: 0, or a power of two [default: 32]
+    #[arg(long, value_name = "COUNT")]
+    events: Option<u32>,
     /// The longest that any session lives [default: 1h]
     #[arg(long, value_name = "DURATION", value_parser = quantity::duration)]
     lifetime: Option<Duration>,
@@ -119,6 +122,9 @@ impl Args {
         }
         if let Some(processes) = self.processes {
             options = options.processes(processes);
+        }
+        if let Some(events) = self.events {
+            options = options.events(events);
         }
         if let Some(lifetime) = self.lifetime {
             options = options.lifetime(lifetime);

@@ -11,6 +11,7 @@ use crate::output::table::Align::Left;
 use crate::output::table::{Cell, Table};
 use crate::output::{Output, Report, page::Page, style, units};
 use crate::segment::{Segment, SegmentArg};
+use crate::system::ProcessState;
 use crate::watch::Watch;
 
 pub(crate) const EXAMPLES: &str = "\
@@ -35,7 +36,7 @@ struct Keys {
     source: Option<&'static str>,
     published_unix_secs: Option<u64>,
     publisher_pid: Option<u32>,
-    /// Living processes that use keys.
+    /// Processes that use keys, and are not known to be dead.
     processes_with_keys: usize,
     /// Those of them that use this ring.
     processes_current: usize,
@@ -65,17 +66,17 @@ impl Keys {
     fn of(segment: &Segment, inspector: &Inspector) -> Self {
         let status = inspector.keys();
         let epoch = status.as_ref().map_or(0, |status| status.epoch);
-        let processes = inspector.processes();
-        let users = processes.iter().filter(|it| it.key_epoch() != 0 && it.is_alive());
-        let epochs: Vec<_> = users.map(|it| it.key_epoch()).collect();
+        let origin = inspector.info();
+        let mut users = inspector.processes();
+        users.retain(|it| it.key_epoch() != 0 && !ProcessState::of(it, &origin).is_dead());
         Self {
             segment: segment.label().into(),
             epoch,
             source: status.as_ref().map(|status| source(status.source)),
             published_unix_secs: status.as_ref().map(|status| units::unix_secs(status.published)),
             publisher_pid: status.as_ref().map(|status| status.writer_pid),
-            processes_with_keys: epochs.len(),
-            processes_current: epochs.iter().filter(|it| **it == epoch).count(),
+            processes_with_keys: users.len(),
+            processes_current: users.iter().filter(|it| it.key_epoch() == epoch).count(),
             keys: status.iter().flat_map(|KeyStatus { keys, .. }| keys).map(Key::of).collect(),
         }
     }

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
 use shmtls::{Inspector, ProcessInfo};
@@ -13,7 +13,7 @@ use crate::output::table::Align::{Left, Right};
 use crate::output::table::{Cell, Table};
 use crate::output::{Output, Report, page::Page, style, units};
 use crate::segment::Segment;
-use crate::system;
+use crate::system::{self, ProcessState};
 use crate::watch::Watch;
 
 pub(crate) const EXAMPLES: &str = "\
@@ -55,10 +55,12 @@ struct Contents {
     sealed: bool,
     processes_alive: usize,
     processes_dead: usize,
-    creator_pid: Option<u32>,
+    /// Those of another PID namespace.
+    processes_unknown: usize,
+    creator_pid: u32,
     creator_command: Option<String>,
-    created_unix_secs: Option<u64>,
-    age_secs: Option<u64>,
+    created_unix_secs: u64,
+    age_secs: u64,
 }
 
 impl Args {
@@ -80,7 +82,7 @@ impl Row {
             mode: file.as_ref().map(|file| format!("{:04o}", file.mode() & 0o7777)),
             bytes: file.as_ref().map(fs::Metadata::len),
             problem: opened.as_ref().err().map(|failure| failure.text().into()),
-            contents: opened.ok().map(|inspector| Contents::of(segment, &inspector)),
+            contents: opened.ok().map(|inspector| Contents::of(&inspector)),
         }
     }
 
@@ -92,10 +94,8 @@ impl Row {
             Cell::maybe(contents.map(|it| units::count(it.sessions as u64))),
             Cell::maybe(contents.map(Contents::processes)),
             Cell::maybe(self.owner.clone()),
-            Cell::maybe(contents.and_then(Contents::creator)),
-            Cell::maybe(
-                contents.and_then(|it| it.age_secs).map(Duration::from_secs).map(units::span),
-            ),
+            Cell::maybe(contents.map(Contents::creator)),
+            Cell::maybe(contents.map(|it| it.age_secs).map(Duration::from_secs).map(units::span)),
             match &self.problem {
                 Some(problem) => Cell::new(style::BAD, problem),
                 None => Cell::new(style::GOOD, "ok"),
@@ -105,37 +105,39 @@ impl Row {
 }
 
 impl Contents {
-    fn of(segment: &Segment, inspector: &Inspector) -> Self {
+    fn of(inspector: &Inspector) -> Self {
         let processes = inspector.processes();
-        let alive = processes.iter().filter(|process| process.is_alive()).count();
-        let header = segment.header();
-        let creator_pid = header.map(|header| header.creator());
-        let is_creator = |process: &&ProcessInfo| Some(process.pid()) == creator_pid;
+        let info = inspector.info();
+        let states: Vec<_> = processes.iter().map(|it| ProcessState::of(it, &info)).collect();
+        let count =
+            |which: fn(ProcessState) -> bool| states.iter().filter(|state| which(**state)).count();
+        let is_creator = |process: &&ProcessInfo| process.pid() == info.creator_pid();
+        let age = SystemTime::now().duration_since(info.created()).unwrap_or_default();
         Self {
             sessions: inspector.len(),
             sealed: inspector.is_sealed(),
-            processes_alive: alive,
-            processes_dead: processes.len() - alive,
-            creator_pid,
+            processes_alive: count(ProcessState::is_alive),
+            processes_dead: count(ProcessState::is_dead),
+            processes_unknown: count(|state| state == ProcessState::Unknown),
+            creator_pid: info.creator_pid(),
             creator_command: processes.iter().find(is_creator).map(|it| it.command().into()),
-            created_unix_secs: header.map(|header| header.created()),
-            age_secs: header.map(|header| header.age().as_secs()),
+            created_unix_secs: units::unix_secs(info.created()),
+            age_secs: age.as_secs(),
         }
     }
 
     fn processes(&self) -> String {
-        match self.processes_dead {
-            0 => self.processes_alive.to_string(),
-            dead => format!("{} + {dead} dead", self.processes_alive),
-        }
+        let known = self.processes_alive.to_string();
+        let others = [(self.processes_dead, "dead"), (self.processes_unknown, "unknown")];
+        let others = others.iter().filter(|(n, _)| *n > 0);
+        others.fold(known, |text, (n, what)| format!("{text} + {n} {what}"))
     }
 
-    fn creator(&self) -> Option<String> {
-        let pid = self.creator_pid?;
-        Some(match &self.creator_command {
-            Some(command) => format!("{pid} ({command})"),
-            None => pid.to_string(),
-        })
+    fn creator(&self) -> String {
+        match &self.creator_command {
+            Some(command) => format!("{} ({command})", self.creator_pid),
+            None => self.creator_pid.to_string(),
+        }
     }
 }
 

@@ -12,7 +12,7 @@ use crate::output::table::Align::{Left, Right};
 use crate::output::table::{Cell, Table};
 use crate::output::{Output, Report, page::Page, style, units};
 use crate::segment::{Segment, SegmentArg};
-use crate::system::{self, ProcessState};
+use crate::system::ProcessState;
 use crate::watch::Watch;
 
 pub(crate) const EXAMPLES: &str = "\
@@ -55,6 +55,8 @@ struct Process {
     key_epoch: u64,
     /// Null for one that has used none.
     keys_current: Option<bool>,
+    /// When it last took over a lock from a dead owner.
+    last_recovery_unix_secs: Option<u64>,
     counters: BTreeMap<&'static str, u64>,
 }
 
@@ -70,15 +72,10 @@ impl Args {
 impl Processes {
     fn of(segment: &Segment, inspector: &Inspector) -> Self {
         let key_epoch = inspector.keys().map_or(0, |keys| keys.epoch);
-        let here = segment.header().map(|header| header.pid_namespace());
-        let pids_are_ours = here == system::pid_namespace();
-        let state = |info: &ProcessInfo| match pids_are_ours {
-            true => system::process_state(info.pid(), info.is_alive()),
-            false => ProcessState::Unknown,
-        };
-        let infos = inspector.processes();
-        let process = |info: &ProcessInfo| Process::of(info, state(info), key_epoch);
-        let mut processes: Vec<_> = infos.iter().map(process).collect();
+        let origin = inspector.info();
+        let process =
+            |info: &ProcessInfo| Process::of(info, ProcessState::of(info, &origin), key_epoch);
+        let mut processes: Vec<_> = inspector.processes().iter().map(process).collect();
         processes.sort_by_key(|process| (process.attached_unix_secs, process.pid));
         Self { segment: segment.label().into(), key_epoch, processes }
     }
@@ -100,6 +97,7 @@ impl Process {
             stored: stats.stored_new.wrapping_add(stats.stored_replaced),
             key_epoch: info.key_epoch(),
             keys_current: (info.key_epoch() != 0).then(|| info.key_epoch() == key_epoch),
+            last_recovery_unix_secs: info.last_recovery().map(|(at, _)| units::unix_secs(at)),
             counters: stats.fields().into_iter().collect(),
         }
     }

@@ -38,6 +38,7 @@ fn option_of(error: &OptionsError) -> &'static str {
         OptionsError::TooLarge { .. } => "--size or --sessions",
         OptionsError::MaxSession { .. } => "--max-session",
         OptionsError::Processes { .. } => "--processes",
+        OptionsError::Events { .. } => "--events",
         OptionsError::Lifetime { .. } => "--lifetime",
         _ => "the options",
     }

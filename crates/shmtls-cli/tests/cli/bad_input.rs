@@ -143,6 +143,7 @@ fn options_without_sense() {
     assert_fails(&create(&["--size", "2TiB"]), 2, &["too large", "tip: change --size"]);
     assert_fails(&create(&["--max-session", "1MiB"]), 2, &["out of range: 256 to 49152"]);
     assert_fails(&create(&["--processes", "0"]), 2, &["out of range: 1 to 4096", "--processes"]);
+    assert_fails(&create(&["--events", "3"]), 2, &["3 events for each", "tip: change --events"]);
     assert_fails(&create(&["--lifetime", "30d"]), 2, &["2592000 seconds is out of range"]);
     assert_fails(&create(&["--mode", "999"]), 2, &["octal"]);
     assert_fails(&create(&["--group", "no such group"]), 2, &["no group 'no such group'"]);

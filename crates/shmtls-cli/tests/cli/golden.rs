@@ -11,7 +11,7 @@ use crate::support::{Name, assert_golden, busy, json, stdout, wait_for, with};
 fn create() {
     let name = Name::new();
     let words = Words::of(&name, None);
-    let args = ["create", name.get(), "--sessions", "5k", "--lifetime", "5m", "--max-session"];
+    let args = ["create", name.get(), "--size", "4MiB", "--lifetime", "5m", "--max-session"];
     let args = [&args[..], &["4KiB", "--if-missing"]].concat();
     assert_golden("create.txt", &words.text(&stdout(&args)));
     assert_golden("create-exists.txt", &words.text(&stdout(&args)));

@@ -53,9 +53,12 @@ impl Output {
         write(&text)
     }
 
-    /// Starts a new screen where there is one.
+    /// Starts a new screen where there is one, also for who wants no colours.
     pub(crate) fn clear_screen(&self) -> io::Result<()> {
-        if self.format == Format::Text { write("\x1b[H\x1b[2J") } else { Ok(()) }
+        match self.format {
+            Format::Text => io::stdout().write_all(b"\x1b[H\x1b[2J"),
+            Format::Json => Ok(()),
+        }
     }
 
     /// Keeps two reports of text apart.

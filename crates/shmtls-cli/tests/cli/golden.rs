@@ -69,7 +69,7 @@ fn purge() {
     let words = Words::of(&name, Some(&cache));
     let purge = |what: &[&str]| words.text(&stdout(&[&["purge", name.get()], what].concat()));
     let mut text = String::new();
-    wait_for("a session of 1.5 s expires", || {
+    wait_for("a session of 2 s expires", || {
         text = purge(&["--expired"]);
         text.contains("removed 1 ")
     });

@@ -9,7 +9,7 @@ use nix::unistd::Pid;
 use serde_json::Value;
 use shmtls::Options;
 
-use crate::support::{Name, fill, json, wait_for};
+use crate::support::{Name, busy, fill, json, run, wait_for};
 
 const WORKER_OF: &str = "SHMTLS_CLI_TEST_WORKER_OF";
 
@@ -41,6 +41,31 @@ fn workers_run_stop_and_die() {
     let row = rows.iter().find(|row| row["segment"] == name.get()).expect("a row");
     assert_eq!((&row["processes_alive"], &row["processes_dead"]), (&0.into(), &1.into()));
     assert_eq!(json(&["keys", name.get()])["processes_with_keys"], 0);
+}
+
+/// From another PID namespace, a sidecar's say, the numbers in the table mean nothing.
+#[test]
+fn workers_of_another_pid_namespace_are_neither_alive_nor_dead() {
+    let elsewhere = |program: &str, args: &[&str]| {
+        let unshare = ["--user", "--map-root-user", "--pid", "--fork", program];
+        run(Command::new("unshare").args(unshare).args(args).env_remove("SHMTLS_SEGMENT"))
+    };
+    if elsewhere("true", &[]).code != Some(0) {
+        eprintln!("not tested: a PID namespace of one's own is not allowed here");
+        return;
+    }
+    let name = Name::new();
+    let _cache = busy(&name);
+    let report = |command: &str| -> Value {
+        let args = [command, name.get(), "--format", "json"];
+        let run = elsewhere(env!("CARGO_BIN_EXE_shmtls"), &args);
+        serde_json::from_str(&run.stdout).unwrap_or_else(|error| panic!("{error}: {run:?}"))
+    };
+    assert_eq!(report("procs")["processes"][0]["state"], "unknown");
+    assert_eq!(report("keys")["processes_with_keys"], 1);
+    let purge = elsewhere(env!("CARGO_BIN_EXE_shmtls"), &["purge", name.get(), "--all"]);
+    assert_eq!(purge.code, Some(3), "{purge:?}");
+    assert!(purge.stderr.contains("PID namespace") && purge.stderr.contains("tip:"), "{purge:?}");
 }
 
 /// This test again, as a process that attaches.

@@ -100,7 +100,7 @@ pub(crate) fn busy(name: &Name) -> Cache {
 
 pub(crate) fn fill(cache: &Cache) {
     let hour = Expiry::after(Duration::from_secs(3600));
-    let soon = Expiry::after(Duration::from_millis(1_500));
+    let soon = Expiry::after(Duration::from_secs(2));
     let (org, net) = (Context::named("example.org"), Context::named("example.net"));
     let id = |n: u8| SessionId::new(&[n; 32]).expect("32 bytes");
     for (context, n, expiry) in [(&org, 1, hour), (&org, 2, hour), (&org, 3, soon), (&net, 4, hour)]

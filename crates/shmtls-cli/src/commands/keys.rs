@@ -167,7 +167,7 @@ impl Report for Keys {
 
     fn text(&self, page: &mut Page) {
         if self.keys.is_empty() {
-            page.line("no ticket keys: nobody has published any");
+            page.line("there are no ticket keys");
             return;
         }
         page.line(self.summary());

@@ -1,6 +1,7 @@
 //! `shmtls list`: every segment on this machine, the sick ones too.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
 use std::time::{Duration, SystemTime};
 
@@ -65,16 +66,22 @@ struct Contents {
 
 impl Args {
     pub(crate) fn run(&self, output: &Output) -> Result<Exit, Failure> {
-        self.watch
-            .show(output, || Ok(List { segments: Segment::all().iter().map(Row::of).collect() }))
+        self.watch.show(output, || {
+            Ok(List { segments: Segment::all().iter().filter_map(Row::of).collect() })
+        })
     }
 }
 
 impl Row {
-    fn of(segment: &Segment) -> Self {
-        let file = fs::metadata(segment.path()).ok();
+    /// `None` if it went away since it was found: its file was removed, or its process has ended.
+    fn of(segment: &Segment) -> Option<Self> {
         let opened = segment.inspect();
-        Self {
+        let file = fs::metadata(segment.path());
+        if file.as_ref().is_err_and(|error| error.kind() == ErrorKind::NotFound) {
+            return None;
+        }
+        let file = file.ok();
+        Some(Self {
             segment: segment.label().into(),
             path: segment.path().display().to_string(),
             backing: if segment.has_name() { "named" } else { "memfd" },
@@ -83,7 +90,7 @@ impl Row {
             bytes: file.as_ref().map(fs::Metadata::len),
             problem: opened.as_ref().err().map(|failure| failure.text().into()),
             contents: opened.ok().map(|inspector| Contents::of(&inspector)),
-        }
+        })
     }
 
     fn cells(&self) -> [Cell; 8] {

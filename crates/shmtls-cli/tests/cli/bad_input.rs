@@ -172,7 +172,10 @@ fn the_list_shows_the_sick_too() {
     let (sick, well) = (Name::created(), Name::created());
     write(&sick, 8, &99_u32.to_ne_bytes());
     let list = stdout(&["list"]);
-    let row = |name: &Name| list.lines().find(|line| line.starts_with(name.get())).expect("a row");
+    let row = |name: &Name| {
+        let start = format!("{} ", name.get());
+        list.lines().find(|line| line.starts_with(&start)).expect("a row")
+    };
     assert!(row(&sick).contains("has layout 99"), "{list}");
     assert!(row(&well).ends_with("ok"), "{list}");
 }

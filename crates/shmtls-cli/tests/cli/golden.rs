@@ -25,7 +25,8 @@ fn list() {
     let words = Words::of(&name, Some(&cache));
     // Other tests and other people have segments too.
     let text = stdout(&["list"]);
-    let ours = text.lines().filter(|line| line.starts_with("SEGMENT") || line.contains(name.get()));
+    let is_ours = |line: &&str| line.split(' ').next().is_some_and(|it| it == name.get());
+    let ours = text.lines().filter(|line| line.starts_with("SEGMENT") || is_ours(line));
     assert_golden("list.txt", &words.text(&ours.collect::<Vec<_>>().join("\n")));
     let mut report = json(&["list"]);
     let rows = report["segments"].as_array_mut().expect("rows");

@@ -8,6 +8,7 @@ use std::thread;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use shmtls::Options;
 
 use crate::support::{Name, busy, run, shmtls, with};
 
@@ -106,6 +107,26 @@ fn a_segment_that_is_cut_while_it_is_looked_at() {
         done.store(true, Relaxed);
         for run in runs {
             assert!(matches!(run.code, Some(0 | 4)), "{run:?}");
+        }
+    });
+}
+
+/// One that went away after it was found was once listed as sick.
+#[test]
+fn a_list_of_segments_that_come_and_go() {
+    let done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            while !done.load(Relaxed) {
+                let name = Name::new();
+                Options::new().size(1 << 20).create(name.get()).expect("a segment");
+            }
+        });
+        let runs: Vec<_> = (0..60).map(|_| with(&["list"])).collect();
+        done.store(true, Relaxed);
+        for run in runs {
+            assert_eq!(run.code, Some(0), "{run:?}");
+            assert!(!run.stdout.contains("no segment '"), "{run:?}");
         }
     });
 }

@@ -124,12 +124,15 @@ impl<'a> BucketRef<'a> {
         Some(Entry { slot: slot_index, at, head })
     }
 
-    /// Notes the use of an entry: one store, and only while there is something to note.
+    /// Notes the use of an entry, with the lock or without it: one exchange, and only while there is
+    /// something to note. If the slot has changed meanwhile, the owner's change is the one that
+    /// counts.
     pub(crate) fn touch(self, entry: &Entry, tick: u8) {
         let slot = self.slot(entry.slot);
         let touched = slot.hit_at(tick);
-        if touched != slot {
-            self.slots[entry.slot].store(touched.word(), Relaxed);
+        if touched != slot && slot.at() == Some(entry.at) {
+            let word = &self.slots[entry.slot];
+            let _ = word.compare_exchange(slot.word(), touched.word(), Relaxed, Relaxed);
         }
     }
 
@@ -147,7 +150,8 @@ impl<'a> BucketRef<'a> {
         Some((next + GHOSTS - 1 - at) % GHOSTS)
     }
 
-    /// Appends the record of `entry` to private bytes that have the room.
+    /// Appends the record of `entry` to private bytes that have the room. Without the lock it may be
+    /// a mixture: its check tells.
     pub(crate) fn copy_out(self, entry: &Entry, bytes: &mut Vec<u8>) {
         words::append(bytes, &self.records[entry.at..entry.at + entry.head.words()]);
     }

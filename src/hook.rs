@@ -4,7 +4,8 @@
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use std::sync::atomic::{AtomicBool, AtomicU64};
 
 use arc_swap::ArcSwap;
 
@@ -117,11 +118,14 @@ type HookFn = dyn Fn(&Event<'_>) + Send + Sync;
 pub(crate) struct Hooks {
     list: ArcSwap<Vec<(HookId, Arc<HookFn>)>>,
     next: AtomicU64,
+    /// Whether the list is worth a look: every lookup asks.
+    any: AtomicBool,
 }
 
 impl Hooks {
     pub(crate) fn new() -> Self {
-        Self { list: ArcSwap::default(), next: AtomicU64::new(1) }
+        let (next, any) = (AtomicU64::new(1), AtomicBool::new(false));
+        Self { list: ArcSwap::default(), next, any }
     }
 
     pub(crate) fn add(&self, hook: Arc<HookFn>) -> HookId {
@@ -131,6 +135,8 @@ impl Hooks {
             list.push((id, hook.clone()));
             list
         });
+        // It stays so when the last hook is gone: one that comes meanwhile must not be missed.
+        self.any.store(true, Release);
         id
     }
 
@@ -143,7 +149,7 @@ impl Hooks {
 
     #[inline]
     pub(crate) fn is_empty(&self) -> bool {
-        self.list.load().is_empty()
+        !self.any.load(Acquire) || self.list.load().is_empty()
     }
 
     /// Calls every hook; returns how many panicked.

@@ -1,4 +1,7 @@
-//! One lookup, as it runs under the bucket's lock, and what comes of it.
+//! One lookup, as it runs beside the owner of a bucket, or as its owner, and what comes of it.
+
+use std::sync::atomic::Ordering::{Acquire, Relaxed};
+use std::sync::atomic::fence;
 
 use crate::bucket::Found;
 use crate::departures::Departures;
@@ -12,6 +15,7 @@ use crate::secret::SecretBytes;
 use crate::segment::BucketRef;
 use crate::session::{Library, Session};
 use crate::stats::Counter;
+use crate::words::WORD;
 use crate::writer::Writer;
 
 /// What a lookup wants.
@@ -37,7 +41,27 @@ pub(crate) enum Take {
 pub(crate) struct Copied {
     head: Head,
     library: Library,
-    pub(crate) taken: bool,
+    taken: bool,
+}
+
+/// What a look without the lock came to.
+#[derive(Debug)]
+pub(crate) enum Glimpse {
+    Copied(Copied),
+    Missed(Miss),
+    /// It takes the lock. The record has so many words, as far as can be told.
+    Unsure {
+        words: usize,
+    },
+}
+
+/// What a look with the lock came to.
+#[derive(Debug)]
+pub(crate) enum Applied {
+    Copied(Copied),
+    Missed(Miss),
+    /// The record is longer than it seemed: nothing was done.
+    NoRoom,
 }
 
 impl Want {
@@ -53,7 +77,49 @@ impl Want {
         Self { library: Some(library), ..self }
     }
 
-    /// Looks the key up in its locked bucket and copies the record to `bytes`, which have the
+    /// Looks the key up without the lock, beside whoever changes the bucket.
+    ///
+    /// A record carries a check over all of it, so a hit needs nothing else: `bytes` hold the
+    /// record, and [`Copied::into_session`] tells whether it is one. What is not there, or may not
+    /// be used, is told only if nobody changed the bucket meanwhile. What is to be changed, the
+    /// lock's owner does: [`apply`](Self::apply).
+    pub(crate) fn glimpse(
+        self,
+        bucket: BucketRef<'_>,
+        geometry: &Geometry,
+        (place, key): (Place, &Key),
+        (bytes, departures): (&mut SecretBytes, &mut Departures),
+    ) -> Glimpse {
+        let generation = bucket.header.generation.load(Acquire);
+        let now = departures.now.secs();
+        let missed = match bucket.find(place.tag, key) {
+            Found::Entry(entry) => {
+                let words = entry.head.words();
+                match self.judge(&entry.head, now) {
+                    Ok((library, false)) => {
+                        *bytes = SecretBytes::with_capacity(words * WORD);
+                        bucket.copy_out(&entry, bytes);
+                        bucket.touch(&entry, geometry.use_tick(now));
+                        return Glimpse::Copied(Copied { head: entry.head, library, taken: false });
+                    }
+                    Ok((_, true)) | Err(Miss::Expired) => return Glimpse::Unsure { words },
+                    Err(miss) => miss,
+                }
+            }
+            Found::OtherContext => Miss::OtherContext,
+            Found::Absent => why_absent(bucket, place, departures),
+        };
+        fence(Acquire);
+        let is_same = bucket.header.generation.load(Relaxed) == generation;
+        if is_same && generation.is_multiple_of(2) {
+            Glimpse::Missed(missed)
+        } else {
+            departures.hit_at_twice_the_size = false;
+            Glimpse::Unsure { words: 0 }
+        }
+    }
+
+    /// Looks the key up in its locked bucket and copies the record to `bytes`, if they have the
     /// room. What has expired is wiped.
     pub(crate) fn apply(
         self,
@@ -61,18 +127,41 @@ impl Want {
         geometry: &Geometry,
         (place, key): (Place, &Key),
         (bytes, departures): (&mut Vec<u8>, &mut Departures),
-    ) -> Result<Copied, Miss> {
+    ) -> Applied {
         let now = departures.now.secs();
         let entry = match bucket.find(place.tag, key) {
             Found::Entry(entry) => entry,
-            Found::OtherContext => return Err(Miss::OtherContext),
-            Found::Absent => return Err(why_absent(bucket, place, departures)),
+            Found::OtherContext => return Applied::Missed(Miss::OtherContext),
+            Found::Absent => return Applied::Missed(why_absent(bucket, place, departures)),
         };
-        let head = entry.head;
-        if head.expiry.passed_at(now) {
+        let (library, taken) = match self.judge(&entry.head, now) {
+            Ok(verdict) => verdict,
+            Err(miss) => {
+                if miss == Miss::Expired {
+                    let writer = Writer::begin(bucket, geometry);
+                    writer.remove(&entry, Removal::Expired, departures);
+                    writer.finish();
+                }
+                return Applied::Missed(miss);
+            }
+        };
+        if entry.head.words() * WORD > bytes.capacity() {
+            return Applied::NoRoom;
+        }
+        if taken {
             let writer = Writer::begin(bucket, geometry);
-            writer.remove(&entry, Removal::Expired, departures);
+            writer.take(&entry, bytes, departures);
             writer.finish();
+        } else {
+            bucket.touch(&entry, geometry.use_tick(now));
+            bucket.copy_out(&entry, bytes);
+        }
+        Applied::Copied(Copied { head: entry.head, library, taken })
+    }
+
+    /// Whether a session may be had: whose it is, and whether it is to be taken.
+    fn judge(self, head: &Head, now: u32) -> Result<(Library, bool), Miss> {
+        if head.expiry.passed_at(now) {
             return Err(Miss::Expired);
         }
         let library = head.library().filter(|found| self.library.is_none_or(|want| *found == want));
@@ -85,15 +174,7 @@ impl Want {
             Take::IfSingleUse => head.is_single_use(),
             Take::Always => true,
         };
-        if taken {
-            let writer = Writer::begin(bucket, geometry);
-            writer.take(&entry, bytes, departures);
-            writer.finish();
-        } else {
-            bucket.touch(&entry, geometry.use_tick(now));
-            bucket.copy_out(&entry, bytes);
-        }
-        Ok(Copied { head, library, taken })
+        Ok((library, taken))
     }
 }
 
@@ -130,6 +211,7 @@ impl Copied {
             library: self.library,
             single_use: self.head.is_single_use(),
             foreign: self.head.writer != reader,
+            taken: self.taken,
         })
     }
 }

@@ -13,6 +13,7 @@ use crate::layout::RECORD_HEAD_WORDS;
 use crate::order::{Order, Place};
 use crate::secret::{DEEP, clear_traces};
 use crate::step::kill_point;
+use crate::sys::registers::clear_vectors;
 use crate::words::{self, WORD};
 use crate::writer::Writer;
 
@@ -86,6 +87,7 @@ impl Writer<'_> {
         let record = &self.bucket.records[at..at + usize::from(place.words)];
         let check = check_of(record, self.geometry.seed);
         clear_traces::<DEEP>();
+        clear_vectors();
         check == record[0].load(Relaxed)
     }
 }

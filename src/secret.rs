@@ -23,6 +23,9 @@ impl SecretBytes {
     }
 
     fn wipe(&mut self) {
+        if self.0.is_empty() {
+            return;
+        }
         self.0.fill(0);
         // Without this the compiler may leave out stores to memory that is freed next.
         optimization_barrier(self.0.as_slice());
@@ -30,13 +33,13 @@ impl SecretBytes {
     }
 }
 
-/// Wipes what the functions that the caller has called left in registers and on the stack, down to
-/// `DEPTH` bytes: a hash of a secret spills pieces of it there.
+/// Wipes what the functions that the caller has called left on the stack, down to `DEPTH` bytes: a
+/// hash of a secret spills pieces of it there. What they left in registers is cleared when the
+/// bytes themselves are wiped.
 #[inline(never)]
 pub(crate) fn clear_traces<const DEPTH: usize>() {
     let below = [0_u8; DEPTH];
     optimization_barrier(&below);
-    clear_vectors();
 }
 
 /// Deeper than any of those functions goes, also where nothing is inlined.

@@ -269,6 +269,8 @@ pub struct Session {
     pub(crate) library: Library,
     pub(crate) single_use: bool,
     pub(crate) foreign: bool,
+    /// Nobody else gets it.
+    pub(crate) taken: bool,
 }
 
 impl Session {

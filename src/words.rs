@@ -27,17 +27,27 @@ pub(crate) fn store(words: &[AtomicU64], bytes: &[u8]) {
 /// Appends `words` to `bytes`. The caller reserved the room: nothing is allocated under a lock.
 pub(crate) fn append(bytes: &mut Vec<u8>, words: &[AtomicU64]) {
     debug_assert!(bytes.capacity() - bytes.len() >= words.len() * WORD);
-    for word in words {
+    let (lines, rest) = words.as_chunks::<LINE_WORDS>();
+    for line in lines {
+        let mut copy = [0; LINE_WORDS * WORD];
+        load(&mut copy, line);
+        bytes.extend_from_slice(&copy);
+    }
+    for word in rest {
         bytes.extend_from_slice(&word.load(Relaxed).to_ne_bytes());
         word_done();
     }
 }
+
+/// Words of a cache line.
+const LINE_WORDS: usize = 8;
 
 /// Copies `words` to `bytes`, which are as long.
 pub(crate) fn load(bytes: &mut [u8], words: &[AtomicU64]) {
     debug_assert!(bytes.len() == words.len() * WORD);
     for (chunk, word) in bytes.as_chunks_mut::<WORD>().0.iter_mut().zip(words) {
         *chunk = word.load(Relaxed).to_ne_bytes();
+        word_done();
     }
 }
 

@@ -12,6 +12,8 @@ mod scoreboard;
 mod attaching;
 #[path = "processes/forking.rs"]
 mod forking;
+#[path = "processes/looking.rs"]
+mod looking;
 #[path = "processes/sharing.rs"]
 mod sharing;
 #[path = "processes/stopped.rs"]

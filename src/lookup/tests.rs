@@ -4,8 +4,11 @@ use std::time::Duration;
 
 use super::*;
 use crate::geometry::{Plan, Size};
+use crate::hash;
 use crate::record::Staged;
+use crate::segment::BucketImage;
 use crate::session::{Context, Expiry, NewSession, SessionId};
+use crate::sys::clock::Now;
 
 const EXPIRY: u32 = 2_000_000;
 
@@ -53,4 +56,111 @@ fn a_record_that_is_not_the_one_that_was_found_is_damaged() {
     for other in others {
         assert_eq!(outcome((&mine, &wanted), other).err(), Some(Miss::Damaged));
     }
+}
+
+/// A bucket of its own, with one session in it.
+struct Lab {
+    geometry: Geometry,
+    image: BucketImage,
+    key: Key,
+}
+
+impl Lab {
+    fn new(expiry: u32, single_use: bool) -> Self {
+        let (geometry, key) = (geometry(), key("a", b"there"));
+        let lab = Self { image: BucketImage::new(&geometry), geometry, key };
+        let session = NewSession::new(b"bytes", Expiry::from_unix(expiry)).single_use(single_use);
+        let staged = record::encode(geometry.seed, &key, &session, 1, EXPIRY - 100, None);
+        let writer = Writer::begin(lab.image.bucket(), &lab.geometry);
+        let tag = lab.place(&key).tag;
+        let mut departures = lab.departures();
+        writer.insert(&staged.expect("no seal"), tag, EXPIRY - 100, &mut departures);
+        writer.finish();
+        lab
+    }
+
+    fn place(&self, key: &Key) -> Place {
+        Place { bucket: 0, ..hash::locate(self.geometry.seed, &key.id, 1) }
+    }
+
+    fn departures(&self) -> Departures {
+        Departures::new(false, &self.geometry, Now::read())
+    }
+
+    fn look(&self, want: Want, key: &Key) -> (Glimpse, SecretBytes) {
+        let (mut bytes, mut departures) = (SecretBytes::with_capacity(0), self.departures());
+        let key = (self.place(key), key);
+        let results = (&mut bytes, &mut departures);
+        let glimpse = want.glimpse(self.image.bucket(), &self.geometry, key, results);
+        (glimpse, bytes)
+    }
+
+    /// The bytes of the session that is there.
+    fn hit(&self) -> Result<Session, Miss> {
+        let (Glimpse::Copied(copied), record) = self.look(Want::RESUME, &self.key) else {
+            panic!("not copied")
+        };
+        copied.into_session(record, &self.key, (self.geometry.seed, None), 1)
+    }
+
+    fn set_generation(&self, generation: u32) {
+        self.image.bucket().header.generation.store(generation, Relaxed);
+    }
+}
+
+/// A server whose worker is stopped in the midst of a change must not stop with it: who finds what
+/// he looks for has it. But nobody may believe that a session is not there which is just being
+/// moved.
+#[test]
+fn a_hit_needs_no_lock_and_a_miss_needs_a_bucket_at_rest() {
+    let lab = Lab::new(u32::MAX, false);
+    let absent = key("a", b"not there");
+    let other_context = key("b", b"there");
+    for generation in [2, 3] {
+        lab.set_generation(generation);
+        assert_eq!(lab.hit().expect("it is there").bytes(), b"bytes");
+        for (key, miss) in [(&absent, Miss::Absent), (&other_context, Miss::OtherContext)] {
+            match lab.look(Want::COPY, key).0 {
+                Glimpse::Missed(found) => assert_eq!((found, generation), (miss, 2)),
+                Glimpse::Unsure { .. } => assert_eq!(generation, 3),
+                Glimpse::Copied(_) => panic!("{generation}: copied"),
+            }
+        }
+    }
+}
+
+#[test]
+fn what_is_to_be_taken_or_wiped_takes_the_lock() {
+    let reusable = Lab::new(u32::MAX, false);
+    let words = match reusable.look(Want::TAKE, &reusable.key).0 {
+        Glimpse::Unsure { words } => words,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(words, reusable.image.bucket().entries().next().expect("one").head.words());
+    let single = Lab::new(u32::MAX, true);
+    assert!(matches!(single.look(Want::RESUME, &single.key).0, Glimpse::Unsure { .. }));
+    assert!(matches!(single.look(Want::COPY, &single.key).0, Glimpse::Copied(_)));
+    let expired = Lab::new(EXPIRY - 50, false);
+    assert!(matches!(expired.look(Want::COPY, &expired.key).0, Glimpse::Unsure { .. }));
+}
+
+/// What was copied beside an owner that wiped or moved it is no session, whatever word has changed.
+#[test]
+fn a_record_that_changes_under_the_copy_is_no_session() {
+    let lab = Lab::new(u32::MAX, false);
+    let entry = lab.image.bucket().entries().next().expect("one");
+    for word in entry.at..entry.at + entry.head.words() {
+        let word = &lab.image.bucket().records[word];
+        let before = word.fetch_xor(1 << 40, Relaxed);
+        match lab.look(Want::RESUME, &lab.key) {
+            (Glimpse::Copied(copied), record) => {
+                let found = copied.into_session(record, &lab.key, (lab.geometry.seed, None), 1);
+                assert_eq!(found.err(), Some(Miss::Damaged));
+            }
+            (Glimpse::Missed(Miss::Absent | Miss::OtherContext | Miss::OtherLibrary), _) => {}
+            (other, _) => panic!("{other:?}"),
+        }
+        word.store(before, Relaxed);
+    }
+    assert_eq!(lab.hit().expect("as it was").bytes(), b"bytes");
 }

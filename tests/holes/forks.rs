@@ -33,8 +33,8 @@ fn a_fork_while_another_thread_is_in_its_section() {
     };
     let fork_meanwhile = || {
         eventually("a thread is in", || is_in.load(SeqCst) != 0);
-        let found = |cache: &Cache, number| match cache.get_session(&context(), &id(number)) {
-            Ok(session) => check(number, session.bytes()) == number,
+        let found = |cache: &Cache, number| match cache.size_of(&context(), &id(number)) {
+            Ok(_) => true,
             Err(Miss::Busy) => false,
             Err(miss) => panic!("session {number}: {miss:?}"),
         };
@@ -174,7 +174,7 @@ fn a_vfork_child_that_dies_in_a_section_costs_the_bucket_until_its_parent_ends()
     };
     let parent_goes_on = || {
         let give_up = |number| {
-            assert_eq!(cache.get_session(&context(), &id(number)).unwrap_err(), Miss::Busy);
+            assert_eq!(cache.size_of(&context(), &id(number)), Err(Miss::Busy));
         };
         let ((), waited) = waiting(|| (0..20).for_each(give_up));
         assert!(waited < 10 * DEADLINE, "its thread is in a section, but it waited {waited:?}");
@@ -184,7 +184,7 @@ fn a_vfork_child_that_dies_in_a_section_costs_the_bucket_until_its_parent_ends()
     let parent = caught_with(&cache, Thread::VforkChild, die, parent_goes_on);
     eventually("the parent has tried", || done.load(SeqCst) != 0);
     let start = Instant::now();
-    assert_eq!(cache.get_session(&context(), &id(1)).unwrap_err(), Miss::Busy);
+    assert_eq!(cache.size_of(&context(), &id(1)), Err(Miss::Busy));
     assert!(start.elapsed() >= DEADLINE, "taken from its parent, who lives");
     assert_eq!(cache.stats().lock_reentered, 20);
     parent.kill();

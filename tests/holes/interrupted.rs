@@ -89,11 +89,11 @@ fn a_wait_in_a_storm_of_signals_ends_at_its_deadline() {
     let word = lock_word(&cache, Lock::Bucket);
     word.store(owner.pid().as_raw().unsigned_abs(), SeqCst);
     fork(|| {
-        assert_eq!(cache.get_session(&context(), &id(1)).unwrap_err(), Miss::Busy);
+        assert_eq!(cache.size_of(&context(), &id(1)), Err(Miss::Busy));
         in_a_storm(|| {
             for _ in 0..10 {
                 let start = Instant::now();
-                let (found, waited) = waiting(|| cache.get_session(&context(), &id(1)));
+                let (found, waited) = waiting(|| cache.take(&context(), &id(1)));
                 assert_eq!(found.unwrap_err(), Miss::Busy);
                 assert!(start.elapsed() >= DEADLINE && waited < 2 * DEADLINE, "{waited:?}");
             }

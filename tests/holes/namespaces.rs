@@ -26,7 +26,7 @@ fn a_stranger_of_the_owners_id_says_nothing_of_the_owner() {
         ask_for_pid(zombie.pid());
         let owner = caught(&cache, || eventually("the others", || go_on.load(SeqCst) != 0));
         assert_eq!(owner.pid(), zombie.pid(), "the same number in two namespaces");
-        assert_eq!(cache.get_session(&context(), &id(1)).unwrap_err(), Miss::Busy);
+        assert_eq!(cache.size_of(&context(), &id(1)), Err(Miss::Busy));
         assert_eq!((cache.stats().recoveries(), cache.stats().lock_deadlines), (0, 1));
         let lines = cache.processes();
         assert!(lines.iter().all(|line| line.is_alive()), "{lines:?}");
@@ -54,7 +54,7 @@ fn the_dead_are_found_under_a_strange_proc_too() {
             let _ = raise(Signal::SIGKILL);
         });
         again.wait_zombie();
-        assert_eq!(cache.get_session(&context(), &id(1)).unwrap_err(), Miss::Busy);
+        assert_eq!(cache.size_of(&context(), &id(1)), Err(Miss::Busy));
         drop(again);
         assert_whole(&cache);
         let stats = cache.stats();

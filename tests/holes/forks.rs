@@ -14,7 +14,7 @@ use crate::lab::{
     DEADLINE, Lock, Thread, assert_whole, assert_whole_soon, caught_with, eventually, lock_word,
     of_buckets, one_bucket, stand_still, vfork,
 };
-use crate::payload::{check, context, id};
+use crate::payload::{context, id};
 use crate::procs::{alone, fork};
 use crate::scoreboard::{Shared, waiting};
 use crate::seccomp;

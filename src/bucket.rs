@@ -1,10 +1,12 @@
 //! What lies inside one bucket, and how it is found. Nothing is changed here but a use time.
 //!
-//! A bucket is an array of slot words and a heap of packed records. A slot is one word, so an
-//! entry appears and disappears with one store, and whatever no slot points at is free.
+//! A bucket is a heap of records, from its start, and an array of slots that grows towards them from
+//! its end, in the order in which the sessions came. Two slots share a word, and an entry appears
+//! and disappears with one store; whatever no slot points at is free.
 
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use crate::geometry::slot_words;
 use crate::layout::GHOSTS;
 use crate::record::{self, Head, Key, KeyMatch};
 use crate::segment::BucketRef;
@@ -88,13 +90,13 @@ impl<'a> BucketRef<'a> {
     /// Searches for a key. Bounded by the slots, whatever they hold.
     pub(crate) fn find(self, tag: u8, key: &Key) -> Found {
         let mut found = Found::Absent;
-        for index in 0..self.slots.len() {
+        for index in 0..self.slot_count() {
             let slot = self.slot(index);
             if slot.tag() != tag {
                 continue;
             }
             let Some(entry) = self.entry(index, slot) else { continue };
-            match record::compare_key(self.records, entry.at, &entry.head, key) {
+            match record::compare_key(self.body, entry.at, &entry.head, key) {
                 KeyMatch::Same => return Found::Entry(entry),
                 KeyMatch::OtherContext => found = Found::OtherContext,
                 KeyMatch::Other => {}
@@ -103,36 +105,58 @@ impl<'a> BucketRef<'a> {
         found
     }
 
-    /// All entries, in the order of their slots.
+    /// All entries, the oldest first.
     pub(crate) fn entries(self) -> impl Iterator<Item = Entry> + use<'a> {
-        (0..self.slots.len()).filter_map(move |index| self.entry(index, self.slot(index)))
+        (0..self.slot_count()).filter_map(move |index| self.entry(index, self.slot(index)))
     }
 
     /// Slots in use.
     pub(crate) fn len(self) -> usize {
-        self.slots.iter().filter(|slot| slot.load(Relaxed) != Slot::EMPTY.word()).count()
+        (0..self.slot_count()).filter(|index| self.slot(*index) != Slot::EMPTY).count()
     }
 
+    /// Slots, the empty ones among them too.
+    #[inline]
+    pub(crate) fn slot_count(self) -> usize {
+        (self.header.slot_count.load(Relaxed) as usize).min(self.max_slots)
+    }
+
+    /// The word of the slot, and the bits before it there.
+    #[inline]
+    pub(crate) fn slot_place(self, index: usize) -> (&'a AtomicU64, u32) {
+        (&self.body[self.body.len() - 1 - index / 2], index as u32 % 2 * u32::BITS)
+    }
+
+    #[inline]
     pub(crate) fn slot(self, index: usize) -> Slot {
-        Slot::from_word(self.slots[index].load(Relaxed))
+        let (word, shift) = self.slot_place(index);
+        Slot::from_word((word.load(Relaxed) >> shift) as u32)
+    }
+
+    /// The words before the slots, if there are so many of these.
+    pub(crate) fn records(self, slots: usize) -> &'a [AtomicU64] {
+        &self.body[..self.body.len() - slot_words(slots)]
     }
 
     /// The entry of a slot, if its record can lie in this bucket.
     pub(crate) fn entry(self, slot_index: usize, slot: Slot) -> Option<Entry> {
         let at = slot.at()?;
-        let head = Head::load(self.records, at).filter(|h| h.payload_len <= self.max_session)?;
+        let records = self.records(slot_index + 1);
+        let head = Head::load(records, at).filter(|h| h.payload_len <= self.max_session)?;
         Some(Entry { slot: slot_index, at, head })
     }
 
     /// Notes the use of an entry, with the lock or without it: one exchange, and only while there is
-    /// something to note. If the slot has changed meanwhile, the owner's change is the one that
+    /// something to note. If the word has changed meanwhile, the owner's change is the one that
     /// counts.
     pub(crate) fn touch(self, entry: &Entry, tick: u8) {
-        let slot = self.slot(entry.slot);
+        let (word, shift) = self.slot_place(entry.slot);
+        let before = word.load(Relaxed);
+        let slot = Slot::from_word((before >> shift) as u32);
         let touched = slot.hit_at(tick);
         if touched != slot && slot.at() == Some(entry.at) {
-            let word = &self.slots[entry.slot];
-            let _ = word.compare_exchange(slot.word(), touched.word(), Relaxed, Relaxed);
+            let after = before ^ u64::from(slot.word() ^ touched.word()) << shift;
+            let _ = word.compare_exchange(before, after, Relaxed, Relaxed);
         }
     }
 
@@ -153,6 +177,6 @@ impl<'a> BucketRef<'a> {
     /// Appends the record of `entry` to private bytes that have the room. Without the lock it may be
     /// a mixture: its check tells.
     pub(crate) fn copy_out(self, entry: &Entry, bytes: &mut Vec<u8>) {
-        words::append(bytes, &self.records[entry.at..entry.at + entry.head.words()]);
+        words::append(bytes, &self.body[entry.at..entry.at + entry.head.words()]);
     }
 }

@@ -323,7 +323,7 @@ impl Cache {
     ) -> Result<Session, Miss> {
         let access = &self.inner.access;
         let (geometry, reader) = (access.geometry(), access.line().writer());
-        let keys = (geometry.seed, self.seal_of(place.bucket));
+        let keys = (geometry, self.seal_of(place.bucket));
         let bucket = access.segment.bucket(place.bucket);
         let mut record = SecretBytes::with_capacity(0);
         let glimpse = want.glimpse(bucket, geometry, (place, key), (&mut record, departures));

@@ -156,7 +156,7 @@ impl Image<'_> {
     fn check(mut self, record: &mut SecretBytes) {
         let mut places = Vec::new();
         let mut keys = HashSet::new();
-        for slot in 0..self.bucket.slots.len() {
+        for slot in 0..self.bucket.slot_count() {
             let word = self.bucket.slot(slot);
             if word == Slot::EMPTY {
                 continue;
@@ -168,7 +168,7 @@ impl Image<'_> {
                     self.bucket.copy_out(&entry, record);
                     if record::is_whole(self.segment.geometry().seed, record) {
                         self.checked.sessions += 1;
-                        let key = record::load_key(self.bucket.records, entry.at, &entry.head);
+                        let key = record::load_key(self.bucket.body, entry.at, &entry.head);
                         self.check_session(slot, word, &key, &entry.head);
                         if !keys.insert((*key.context.as_bytes(), *key.id.padded())) {
                             self.note(14, slot, "a second session of the same ID and context");
@@ -214,13 +214,20 @@ impl Image<'_> {
             }
             end = end.max(to);
         }
-        if !self.is_zero(end, self.bucket.records.len()) {
+        let slots = self.bucket.slot_count();
+        let limit = self.bucket.records(slots).len();
+        if end > limit {
+            self.note_bucket("a record lies over the slots");
+        } else if !self.is_zero(end, limit) {
             self.note_bucket("bytes of no session behind the last record");
+        }
+        if !slots.is_multiple_of(2) && self.bucket.slot(slots) != Slot::EMPTY {
+            self.note_bucket("a slot that is not counted");
         }
     }
 
     fn is_zero(&self, from: usize, to: usize) -> bool {
-        self.bucket.records[from..to].iter().all(|word| word.load(Relaxed) == 0)
+        self.bucket.body[from..to].iter().all(|word| word.load(Relaxed) == 0)
     }
 
     fn note(&mut self, invariant: u8, slot: usize, found: impl Into<String>) {

@@ -24,7 +24,7 @@ pub(crate) struct Departures {
     pub(crate) told: Option<Vec<(Key, Removal)>>,
     gone: [Gone; GONE_MAX],
     gone_count: usize,
-    seed: u64,
+    geometry: Geometry,
 }
 
 /// One that left, for the events.
@@ -54,7 +54,7 @@ impl Departures {
             told: with_keys.then(|| Vec::with_capacity(geometry.bucket_slots as usize + 1)),
             gone: [none; GONE_MAX],
             gone_count: 0,
-            seed: geometry.seed,
+            geometry: *geometry,
         }
     }
 
@@ -65,7 +65,7 @@ impl Departures {
         entry: &Entry,
         reason: Removal,
     ) -> IdDigest {
-        let age = self.now.secs().saturating_sub(entry.head.created_secs);
+        let age = self.now.secs().saturating_sub(entry.head.created_secs(&self.geometry));
         match reason {
             Removal::Expired => self.expired += 1,
             Removal::Evicted => {
@@ -75,8 +75,8 @@ impl Departures {
             Removal::Removed => self.removed_at_once += u64::from(age <= 1),
             Removal::Taken | Removal::Replaced => {}
         }
-        let key = record::load_key(bucket.records, entry.at, &entry.head);
-        let digest = IdDigest::of(self.seed, &key.id);
+        let key = record::load_key(bucket.body, entry.at, &entry.head);
+        let digest = IdDigest::of(self.geometry.seed, &key.id);
         if let Some(gone) = self.gone.get_mut(self.gone_count) {
             let (context, len) = (key.context.start(), entry.head.payload_len);
             *gone = Gone { digest, context, len, reason };

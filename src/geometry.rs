@@ -15,13 +15,14 @@ use crate::layout::{
 use crate::words::{WORD, words_for};
 
 const HEADER_BYTES: u64 = size_of::<Header>() as u64;
-/// Slots of a bucket per 16 KiB: the smallest sessions fill the bytes before the slots.
-const SLOTS_PER_UNIT: u32 = 96;
-/// The smallest bucket: large enough that half a record lost to rounding is a few percent.
-const BUCKET_UNIT: u32 = 16 << 10;
+/// The most slots of a bucket per 32 KiB: the smallest sessions of TLS fill the bytes before.
+const SLOTS_PER_UNIT: u32 = 256;
+/// The smallest bucket: large enough that what is lost at its end is one percent, and that one
+/// bucket is seldom much fuller than another.
+const BUCKET_UNIT: u32 = 32 << 10;
 /// Bucket sizes double up to this; a slot's position reaches no further.
 const BUCKET_MAX: u32 = 64 << 10;
-/// Slots of the largest bucket.
+/// The most slots of the largest bucket.
 pub(crate) const SLOTS_MAX: usize = (BUCKET_MAX / BUCKET_UNIT * SLOTS_PER_UNIT) as usize;
 const MAX_SESSION_RANGE: (u32, u32) = (256, 48 << 10);
 const MEMBERS_MAX: u32 = 4096;
@@ -163,14 +164,14 @@ impl Geometry {
         Ok(expected)
     }
 
-    /// Payload words of a bucket.
-    pub(crate) fn bucket_words(&self) -> usize {
-        (self.bucket_bytes as usize - records_offset(self.bucket_slots)) / WORD
+    /// Words of a bucket behind its header, for records and slots.
+    pub(crate) fn body_words(&self) -> usize {
+        body_words(self.bucket_bytes)
     }
 
-    /// Bytes from a bucket's start to its first record.
-    pub(crate) fn records_offset(&self) -> usize {
-        records_offset(self.bucket_slots)
+    /// Seconds in one unit of a record's span: two bytes hold the longest lifetime.
+    pub(crate) fn span_secs(&self) -> u32 {
+        self.lifetime_secs.div_ceil(u16::MAX.into())
     }
 
     /// Bytes of the largest record.
@@ -313,7 +314,7 @@ fn bad_choice(error: OptionsError) -> AttachError {
 fn bucket_bytes_for(max_session: u32) -> u32 {
     let mut bytes = BUCKET_UNIT;
     while bytes < BUCKET_MAX
-        && (bytes as usize) < records_offset(slots_for(bytes)) + max_record_bytes(max_session)
+        && body_words(bytes) < max_record_bytes(max_session) / WORD + slot_words(1)
     {
         bytes *= 2;
     }
@@ -329,8 +330,13 @@ fn slots_for(bucket_bytes: u32) -> u32 {
     bucket_bytes / BUCKET_UNIT * SLOTS_PER_UNIT
 }
 
-const fn records_offset(slots: u32) -> usize {
-    size_of::<BucketHeader>() + slots as usize * size_of::<u32>()
+const fn body_words(bucket_bytes: u32) -> usize {
+    (bucket_bytes as usize - size_of::<BucketHeader>()) / WORD
+}
+
+/// Words that so many slots take: two share one.
+pub(crate) const fn slot_words(slots: usize) -> usize {
+    slots.div_ceil(2)
 }
 
 fn events_offset(members: u32) -> u64 {
@@ -351,10 +357,7 @@ const _: () = {
     assert!(HEADER_BYTES.is_multiple_of(PAGE));
     assert!(MAX_SESSION_RANGE.1 as usize <= u16::MAX as usize);
     // A slot's 13 bits hold the position of any record, and one more.
-    assert!((BUCKET_MAX as usize - records_offset(SLOTS_MAX as u32)) / WORD < 1 << 13);
+    assert!(body_words(BUCKET_MAX) < 1 << 13);
     assert!(SLOTS_MAX < u16::MAX as usize);
-    assert!(
-        records_offset(SLOTS_MAX as u32) + MAX_SESSION_RANGE.1 as usize + 128
-            <= BUCKET_MAX as usize
-    );
+    assert!(MAX_SESSION_RANGE.1 as usize + 128 <= body_words(BUCKET_MAX) * WORD);
 };

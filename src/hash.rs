@@ -66,9 +66,14 @@ pub(crate) fn locate(seed: u64, id: &SessionId, bucket_count: usize) -> Place {
     Place { bucket: bucket as usize, tag: digest.0 as u8, digest }
 }
 
-/// The check of a record: everything behind its first word.
-pub(crate) fn check(seed: u64, record: &[u8]) -> u64 {
-    let check = xxh3_64_with_seed(record, seed);
+/// The check of a record: everything behind the check itself.
+pub(crate) fn check(seed: u64, record: &[u8]) -> u32 {
+    wide_check(seed, record) as u32
+}
+
+/// [`check`] with all of its bits: that of a copy of the ticket keys.
+pub(crate) fn wide_check(seed: u64, bytes: &[u8]) -> u64 {
+    let check = xxh3_64_with_seed(bytes, seed);
     clear_traces::<CHECK_DEPTH>();
     check
 }
@@ -88,7 +93,7 @@ impl Checker {
         self.0.update(bytes);
     }
 
-    pub(crate) fn finish(&self) -> u64 {
-        self.0.digest()
+    pub(crate) fn finish(&self) -> u32 {
+        self.0.digest() as u32
     }
 }

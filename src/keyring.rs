@@ -186,7 +186,7 @@ impl Staged {
             bytes.extend_from_slice(&[0; KEY_SPARE_WORDS * WORD]);
         }
         bytes.resize(KEY_COPY_WORDS * WORD, 0);
-        let check = hash::check(seed, &bytes[WORD..]);
+        let check = hash::wide_check(seed, &bytes[WORD..]);
         bytes[..WORD].copy_from_slice(&check.to_ne_bytes());
         Self { base, epoch, bytes }
     }
@@ -217,7 +217,7 @@ fn copy_of(region: &KeyRegion, epoch: u64) -> &[AtomicU64; KEY_COPY_WORDS] {
 fn decode(bytes: &[u8], epoch: u64, seed: u64) -> Option<Ring> {
     let words = bytes.as_chunks::<WORD>().0;
     let word = |index: usize| words.get(index).map(|word| u64::from_ne_bytes(*word));
-    if word(0)? != hash::check(seed, &bytes[WORD..]) || word(1)? != epoch {
+    if word(0)? != hash::wide_check(seed, &bytes[WORD..]) || word(1)? != epoch {
         return None;
     }
     let count = word(4)? as u32 as usize;

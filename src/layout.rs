@@ -163,7 +163,7 @@ shared! {
 }
 
 shared! {
-    /// The first lines of a bucket; `bucket_slots` slot words and then the records follow.
+    /// The first lines of a bucket; its records follow, and its slots come from the other end.
     BucketHeader: 128, align 64 {
         /// The robust lock: `TID | WAITERS | OWNER_DIED`.
         0 lock: AtomicU32,
@@ -171,22 +171,24 @@ shared! {
         4 generation: AtomicU32,
         /// First word behind the last record.
         8 records_end: AtomicU32,
+        /// Slots, the empty ones among them too.
+        12 slot_count: AtomicU32,
         /// Slot index + 1 of the record being moved; 0 when none is.
-        12 move_slot: AtomicU32,
-        16 move_from: AtomicU32,
-        20 move_to: AtomicU32,
-        24 move_words: AtomicU32,
+        16 move_slot: AtomicU32,
+        20 move_from: AtomicU32,
+        24 move_to: AtomicU32,
+        28 move_words: AtomicU32,
         /// Words of the move that are done for certain.
-        28 move_done: AtomicU32,
+        32 move_done: AtomicU32,
         /// Times the lock was had only after waiting.
-        32 contended: AtomicU32,
+        36 contended: AtomicU32,
         /// Times the bucket was repaired.
-        36 repairs: AtomicU32,
+        40 repairs: AtomicU32,
         /// Sessions ever evicted: the next ghost goes to this index, modulo their number.
-        40 evictions: AtomicU32,
-        44 reserved: AtomicU32,
+        44 evictions: AtomicU32,
+        48 reserved: AtomicU32,
         /// Hashes of the IDs of the sessions that were evicted last; 0: none.
-        48 ghosts: [AtomicU16; GHOSTS],
+        52 ghosts: [AtomicU16; GHOSTS],
     }
 }
 
@@ -199,9 +201,9 @@ pub(crate) const STATE_READY: u32 = 0x5245_4459;
 /// Counters of one process.
 pub(crate) const COUNTERS: usize = 64;
 /// Evicted sessions that a bucket remembers.
-pub(crate) const GHOSTS: usize = 40;
-/// Words of a record before its payload: check, shape, times, context (2), ID (4).
-pub(crate) const RECORD_HEAD_WORDS: usize = 9;
+pub(crate) const GHOSTS: usize = 38;
+/// Words of a record before its payload: check and expiry, shape, context, ID (4).
+pub(crate) const RECORD_HEAD_WORDS: usize = 7;
 /// Bytes of a sealed payload before and behind the session.
 pub(crate) const SEAL_SALT: usize = 16;
 pub(crate) const SEAL_TAG: usize = 16;

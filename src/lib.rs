@@ -86,6 +86,7 @@ mod sealing;
 mod record;
 mod bucket;
 mod order;
+mod victims;
 mod departures;
 mod writer;
 mod repair;

@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering::{Acquire, Relaxed};
 use std::sync::atomic::fence;
 
-use crate::bucket::Found;
+use crate::bucket::{Entry, Found};
 use crate::departures::Departures;
 use crate::geometry::Geometry;
 use crate::hash::Place;
@@ -79,7 +79,7 @@ impl Want {
 
     /// Looks the key up without the lock, beside whoever changes the bucket.
     ///
-    /// A record carries a check over all of it, so a hit needs nothing else: `bytes` hold the
+    /// A record carries a check over all of it, so a hit needs no bucket at rest: `bytes` hold the
     /// record, and [`Copied::into_session`] tells whether it is one. What is not there, or may not
     /// be used, is told only if nobody changed the bucket meanwhile. What is to be changed, the
     /// lock's owner does: [`apply`](Self::apply).
@@ -97,8 +97,10 @@ impl Want {
                 let words = entry.head.words();
                 match self.judge(&entry.head, now) {
                     Ok((library, false)) => {
-                        *bytes = SecretBytes::with_capacity(words * WORD);
-                        bucket.copy_out(&entry, bytes);
+                        let is_at_rest = || is_unchanged(bucket, generation);
+                        if !copy_beside(bucket, &entry, bytes, is_at_rest) {
+                            return Glimpse::Unsure { words };
+                        }
                         bucket.touch(&entry, geometry.use_tick(now));
                         return Glimpse::Copied(Copied { head: entry.head, library, taken: false });
                     }
@@ -109,9 +111,7 @@ impl Want {
             Found::OtherContext => Miss::OtherContext,
             Found::Absent => why_absent(bucket, place, departures),
         };
-        fence(Acquire);
-        let is_same = bucket.header.generation.load(Relaxed) == generation;
-        if is_same && generation.is_multiple_of(2) {
+        if is_unchanged(bucket, generation) {
             Glimpse::Missed(missed)
         } else {
             departures.hit_at_twice_the_size = false;
@@ -178,6 +178,31 @@ impl Want {
     }
 }
 
+/// Whether nobody has changed the bucket since its generation was this one.
+fn is_unchanged(bucket: BucketRef<'_>, generation: u32) -> bool {
+    fence(Acquire);
+    generation.is_multiple_of(2) && bucket.header.generation.load(Relaxed) == generation
+}
+
+/// Copies a record beside whoever changes the bucket; `false` if it was being changed itself.
+///
+/// What is copied from a bucket at rest is the record. Elsewhere its check has to tell, which takes
+/// one of 2^32 mixtures for a record: so it must be the same mixture twice.
+fn copy_beside(
+    bucket: BucketRef<'_>,
+    entry: &Entry,
+    bytes: &mut SecretBytes,
+    is_at_rest: impl FnOnce() -> bool,
+) -> bool {
+    let copy = || {
+        let mut bytes = SecretBytes::with_capacity(entry.head.words() * WORD);
+        bucket.copy_out(entry, &mut bytes);
+        bytes
+    };
+    *bytes = copy();
+    is_at_rest() || **bytes == *copy()
+}
+
 /// Whether a session that is not there had to go for others, and whether it would still be there
 /// if the bucket had room for as many sessions again as it has now.
 #[cold]
@@ -194,10 +219,10 @@ impl Copied {
         self,
         mut record: SecretBytes,
         key: &Key,
-        (seed, seal): (u64, Option<Seal<'_>>),
+        (geometry, seal): (&Geometry, Option<Seal<'_>>),
         reader: u16,
     ) -> Result<Session, Miss> {
-        if !record::is_whole(seed, &record) || !record::is_of(&record, &self.head, key) {
+        if !record::is_whole(geometry.seed, &record) || !record::is_of(&record, &self.head, key) {
             return Err(Miss::Damaged);
         }
         let payload_at = record::open(&mut record, &self.head, key, seal).ok_or(Miss::Forged)?;
@@ -206,8 +231,8 @@ impl Copied {
             payload_at,
             payload_len: self.head.payload_len,
             expiry: self.head.expiry,
-            created_secs: self.head.created_secs,
-            protocol: self.head.protocol,
+            created_secs: self.head.created_secs(geometry),
+            protocol: self.head.protocol(),
             library: self.library,
             single_use: self.head.is_single_use(),
             foreign: self.head.writer != reader,

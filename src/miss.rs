@@ -9,7 +9,7 @@ pub enum Miss {
     #[error("no such session")]
     Absent,
     /// There was a session of that ID, which had to go for others a short while ago. (A bucket
-    /// remembers 40 such IDs, by 16 bits: one absent ID in 1,600 is taken for one of them.)
+    /// remembers 38 such IDs, by 16 bits: one absent ID in 1,700 is taken for one of them.)
     #[error("the session was evicted")]
     Evicted,
     /// The session's lifetime is over; it was wiped.

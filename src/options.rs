@@ -51,7 +51,7 @@ impl Default for Options {
 }
 
 impl Options {
-    /// 32 MiB, sessions of up to 10 KiB that live an hour, 256 processes, mode 0600. That is room
+    /// 32 MiB, sessions of up to 10 KiB that live an hour, 128 processes, mode 0600. That is room
     /// for some 49,000 sessions of which a third bring client certificates, or 117,000 without.
     pub fn new() -> Self {
         Self {
@@ -95,7 +95,7 @@ impl Options {
         Self { lifetime: Some(lifetime), ..self }
     }
 
-    /// Lines of the process table: 1 to 4096, by default 256. A process that finds it full works
+    /// Lines of the process table: 1 to 4096, by default 128. A process that finds it full works
     /// all the same; it is not listed and its counters are its own.
     pub fn processes(self, n: u32) -> Self {
         Self { processes: Some(n), ..self }
@@ -342,7 +342,7 @@ impl Cache {
 
 const DEFAULT_BYTES: u64 = 32 << 20;
 const DEFAULT_MAX_SESSION: u32 = 10 << 10;
-const DEFAULT_PROCESSES: u32 = 256;
+const DEFAULT_PROCESSES: u32 = 128;
 const DEFAULT_EVENTS: u32 = 32;
 /// Long enough for a returning visitor, short enough that a stolen session soon is worthless.
 const DEFAULT_LIFETIME: Duration = Duration::from_secs(3600);

@@ -6,10 +6,11 @@ use crate::segment::BucketRef;
 use crate::session::Expiry;
 
 /// What making room must know of a record.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Place {
     pub(crate) at: u16,
     pub(crate) words: u16,
+    /// The greater, the later the session came.
     pub(crate) slot: u16,
     pub(crate) used: u8,
     pub(crate) expiry: Expiry,
@@ -41,6 +42,14 @@ impl Order {
         order
     }
 
+    /// Of made-up places, in their order.
+    #[cfg(test)]
+    pub(crate) fn from_places(places: &[Place]) -> Self {
+        let mut order = Self { places: [places[0]; SLOTS_MAX], len: places.len() };
+        order.places[..places.len()].copy_from_slice(places);
+        order
+    }
+
     pub(crate) fn places(&self) -> &[Place] {
         &self.places[..self.len]
     }
@@ -62,14 +71,18 @@ impl Order {
         self.len = kept;
     }
 
-    /// Takes out the place that was not used for longest; of several, the one stored first.
-    pub(crate) fn remove_least_recent(&mut self, tick: u8) -> Option<Place> {
-        let age = |place: &Place| tick.wrapping_sub(place.used);
-        let oldest = self.places().iter().map(age).max()?;
-        let index = self.places().iter().position(|place| age(place) == oldest)?;
-        let victim = self.places[index];
-        self.places.copy_within(index + 1..self.len, index);
-        self.len -= 1;
-        Some(victim)
+    /// The first word of the smallest gap between records, or before the word `limit`, that has room
+    /// for `words`.
+    pub(crate) fn gap(&self, words: usize, limit: usize) -> Option<usize> {
+        let (mut end, mut best) = (0, None);
+        let starts = self.places().iter().map(|place| (place.at.into(), place.words.into()));
+        for (start, len) in starts.chain([(limit, 0)]) {
+            let gap = start.min(limit).saturating_sub(end);
+            if gap >= words && best.is_none_or(|(smallest, _)| gap < smallest) {
+                best = Some((gap, end));
+            }
+            end = end.max(start + len);
+        }
+        best.map(|(_, at)| at)
     }
 }

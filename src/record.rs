@@ -1,12 +1,13 @@
-//! One stored session as bytes: nine words of head, then the payload, zero-padded to a word.
+//! One stored session as bytes: seven words of head, then the payload, zero-padded to a word.
 //!
 //! ```text
-//! word 0  check     hash of all that follows, keyed with the segment's seed
-//! word 1  shape     payload length (16 bits), ID length (8), flags (8), writer (16), protocol (16)
-//! word 2  times     expiry (32 bits), creation (32), in seconds since 1970
-//! words 3-4         context
-//! words 5-8         session ID, zero-padded
-//! words 9-          payload: the session, or in a sealed segment salt, sealed session, tag
+//! word 0            check (32 bits): hash of all that follows it, keyed with the segment's seed
+//!                   expiry (32): seconds since 1970
+//! word 1  shape     payload length (16 bits), ID length (6), flags (4), protocol (6),
+//!                   span (16): how long before its expiry it was stored, writer (16)
+//! word 2            context
+//! words 3-6         session ID, zero-padded
+//! words 7-          payload: the session, or in a sealed segment salt, sealed session, tag
 //! ```
 //!
 //! A record is complete before it is published and is not changed afterwards.
@@ -14,12 +15,15 @@
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
+use crate::geometry::Geometry;
 use crate::hash;
 use crate::layout::{RECORD_HEAD_WORDS, SEAL_SALT, SEAL_TAG};
 use crate::sealing::Seal;
 use crate::secret::SecretBytes;
 use crate::session::{Context, Expiry, Library, NewSession, SessionId};
 use crate::words::{self, WORD, words_for};
+
+mod protocol;
 
 /// What a record is found by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,17 +32,18 @@ pub(crate) struct Key {
     pub(crate) id: SessionId,
 }
 
-/// Words 1 and 2 of a record, taken apart.
+/// What a record says of itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Head {
     /// Bytes of the session, sealed or not.
     pub(crate) payload_len: usize,
     id_len: u8,
     flags: u8,
+    protocol: protocol::Code,
+    /// See [`Geometry::span_secs`].
+    span: u16,
     pub(crate) writer: u16,
-    pub(crate) protocol: u16,
     pub(crate) expiry: Expiry,
-    pub(crate) created_secs: u32,
 }
 
 /// Flag: the first resumption takes the session.
@@ -57,27 +62,28 @@ pub(crate) struct Staged {
 
 /// The record of `session`, sealed if there is a seal. `None`: it cannot be sealed now.
 pub(crate) fn encode(
-    seed: u64,
+    geometry: &Geometry,
     key: &Key,
     session: &NewSession<'_>,
     writer: u16,
     now_secs: u32,
     seal: Option<Seal<'_>>,
 ) -> Option<Staged> {
+    let life = session.expiry.unix_secs().saturating_sub(now_secs);
     let head = Head {
         payload_len: session.bytes.len(),
         id_len: key.id.as_bytes().len() as u8,
         flags: (u8::from(session.single_use) * SINGLE_USE)
             | (library_bits(session.library) << LIBRARY_SHIFT)
             | (u8::from(seal.is_some()) * SEALED),
+        protocol: protocol::Code::of(session.protocol),
+        span: u16::try_from(life / geometry.span_secs()).unwrap_or(u16::MAX),
         writer,
-        protocol: session.protocol,
         expiry: session.expiry,
-        created_secs: now_secs,
     };
     let len = head.words() * WORD;
     let mut record = SecretBytes::with_capacity(len);
-    record.extend_from_slice(&[0; WORD]);
+    record.extend_from_slice(&[0; CHECK]);
     record.extend_from_slice(&head.and_key(key));
     record.resize(head.session_at(), 0);
     record.extend_from_slice(session.bytes);
@@ -85,8 +91,8 @@ pub(crate) fn encode(
     if let Some(seal) = seal {
         seal.close(&head.and_key(key), &mut record[PAYLOAD_AT..][..head.stored_len()])?;
     }
-    let check = hash::check(seed, &record[WORD..]);
-    record[..WORD].copy_from_slice(&check.to_ne_bytes());
+    let check = hash::check(geometry.seed, &record[CHECK..]);
+    record[..CHECK].copy_from_slice(&check.to_ne_bytes());
     Some(Staged { head, bytes: record })
 }
 
@@ -116,13 +122,13 @@ pub(crate) fn open(
 pub(crate) fn is_whole(seed: u64, record: &[u8]) -> bool {
     record
         .split_first_chunk()
-        .is_some_and(|(check, rest)| u64::from_ne_bytes(*check) == hash::check(seed, rest))
+        .is_some_and(|(check, rest)| u32::from_ne_bytes(*check) == hash::check(seed, rest))
 }
 
 /// Whether a private copy of a record is the one that was found by `key`, with `head`. While a
 /// damaged lock lets two into a bucket, another may lie in its place by the time of the copy.
 pub(crate) fn is_of(record: &[u8], head: &Head, key: &Key) -> bool {
-    record.get(WORD..PAYLOAD_AT) == Some(&head.and_key(key)[..])
+    record.get(CHECK..PAYLOAD_AT) == Some(&head.and_key(key)[..])
 }
 
 impl Head {
@@ -130,15 +136,15 @@ impl Head {
     /// and checked against the bucket before anybody uses it.
     pub(crate) fn load(records: &[AtomicU64], at: usize) -> Option<Self> {
         let words = records.get(at..)?.get(..RECORD_HEAD_WORDS)?;
-        let (shape, times) = (words[1].load(Relaxed), words[2].load(Relaxed));
+        let (first, shape) = (words[0].load(Relaxed), words[1].load(Relaxed));
         let head = Self {
             payload_len: usize::from(shape as u16),
-            id_len: (shape >> 16) as u8,
-            flags: (shape >> 24) as u8,
-            writer: (shape >> 32) as u16,
-            protocol: (shape >> 48) as u16,
-            expiry: Expiry::from_unix(times as u32),
-            created_secs: (times >> 32) as u32,
+            id_len: (shape >> 16) as u8 & ID_LEN_MASK,
+            flags: (shape >> 22) as u8 & FLAGS_MASK,
+            protocol: protocol::Code::from_bits((shape >> 26) as u8),
+            span: (shape >> 32) as u16,
+            writer: (shape >> 48) as u16,
+            expiry: Expiry::from_unix((first >> 32) as u32),
         };
         (head.words() <= records.len() - at).then_some(head)
     }
@@ -159,15 +165,26 @@ impl Head {
         PAYLOAD_AT + if self.flags & SEALED == 0 { 0 } else { SEAL_SALT }
     }
 
-    /// Words 1 to 8 of the record: all of its head but the check.
-    fn and_key(&self, key: &Key) -> [u8; PAYLOAD_AT - WORD] {
-        let mut bytes = [0; PAYLOAD_AT - WORD];
-        let at = |word| (word - 1) * WORD;
-        bytes[..at(2)].copy_from_slice(&self.shape().to_ne_bytes());
-        bytes[at(2)..at(CONTEXT_AT)].copy_from_slice(&self.times().to_ne_bytes());
+    /// All of the head but the check, and the key.
+    fn and_key(&self, key: &Key) -> [u8; HEAD_AND_KEY] {
+        let mut bytes = [0; HEAD_AND_KEY];
+        let at = |word| word * WORD - CHECK;
+        bytes[..at(1)].copy_from_slice(&self.expiry.unix_secs().to_ne_bytes());
+        bytes[at(1)..at(CONTEXT_AT)].copy_from_slice(&self.shape().to_ne_bytes());
         bytes[at(CONTEXT_AT)..at(ID_AT)].copy_from_slice(key.context.as_bytes());
         bytes[at(ID_AT)..].copy_from_slice(key.id.padded());
         bytes
+    }
+
+    /// When it was stored, in seconds since 1970.
+    pub(crate) fn created_secs(&self, geometry: &Geometry) -> u32 {
+        let span = u32::from(self.span) * geometry.span_secs();
+        self.expiry.unix_secs().saturating_sub(span)
+    }
+
+    /// The TLS version as on the wire; 0 where it is not known.
+    pub(crate) fn protocol(&self) -> u16 {
+        self.protocol.version()
     }
 
     pub(crate) fn is_single_use(&self) -> bool {
@@ -191,13 +208,10 @@ impl Head {
     fn shape(&self) -> u64 {
         self.payload_len as u64
             | u64::from(self.id_len) << 16
-            | u64::from(self.flags) << 24
-            | u64::from(self.writer) << 32
-            | u64::from(self.protocol) << 48
-    }
-
-    fn times(&self) -> u64 {
-        u64::from(self.expiry.unix_secs()) | u64::from(self.created_secs) << 32
+            | u64::from(self.flags) << 22
+            | u64::from(self.protocol.bits()) << 26
+            | u64::from(self.span) << 32
+            | u64::from(self.writer) << 48
     }
 }
 
@@ -239,16 +253,22 @@ pub(crate) fn is_same_session(
     head: &Head,
     staged: &Staged,
 ) -> bool {
-    let Head { writer, created_secs, .. } = *head;
-    *head == Head { writer, created_secs, ..staged.head }
+    let Head { writer, span, .. } = *head;
+    *head == Head { writer, span, ..staged.head }
         && words::equal(
             &records[at + CONTEXT_AT..at + head.words()],
             &staged.bytes[CONTEXT_AT * WORD..],
         )
 }
 
-const CONTEXT_AT: usize = 3;
-const ID_AT: usize = 5;
+const CONTEXT_AT: usize = 2;
+const ID_AT: usize = 3;
+/// Bytes of the check.
+const CHECK: usize = size_of::<u32>();
+/// Bytes between the check and the payload.
+pub(crate) const HEAD_AND_KEY: usize = PAYLOAD_AT - CHECK;
+const ID_LEN_MASK: u8 = (1 << 6) - 1;
+const FLAGS_MASK: u8 = (1 << 4) - 1;
 
 fn library_bits(library: Library) -> u8 {
     match library {

@@ -39,8 +39,9 @@ impl Writer<'_> {
         let mut end = 0;
         for place in order.places() {
             let at = usize::from(place.at);
-            if at >= end && self.is_whole(place) {
-                words::wipe(&self.bucket.records[end..at]);
+            let fits = at >= end && at + usize::from(place.words) <= self.records_len();
+            if fits && self.is_whole(place) {
+                words::wipe(&self.bucket.body[end..at]);
                 end = at + usize::from(place.words);
                 repaired.kept += 1;
             } else {
@@ -48,11 +49,22 @@ impl Writer<'_> {
                 repaired.lost += 1;
             }
         }
-        words::wipe(&self.bucket.records[end..]);
-        self.set_end(end);
+        self.wipe_behind(end);
         let repairs = &self.bucket.header.repairs;
         repairs.store(repairs.load(Relaxed).wrapping_add(1), Relaxed);
         repaired
+    }
+
+    /// Wipes what lies between the last record and the slots, and the slot that somebody may have
+    /// stored without having counted it.
+    fn wipe_behind(&self, end: usize) {
+        let slots = self.bucket.slot_count();
+        words::wipe(&self.bucket.body[end..self.bucket.records(slots).len()]);
+        if !slots.is_multiple_of(2) {
+            self.set_slot(slots, Slot::EMPTY);
+        }
+        self.set_slot_count(slots);
+        self.set_end(end);
     }
 
     /// Finishes the move that the journal describes, if it can describe one.
@@ -67,12 +79,12 @@ impl Writer<'_> {
         let fits = to < from
             && done <= words
             && words >= RECORD_HEAD_WORDS
-            && words <= self.bucket.records.len()
-            && from <= self.bucket.records.len() - words;
-        let points_there = self.bucket.slots.get(slot).is_some_and(|word| {
-            let at = Slot::from_word(word.load(Relaxed)).at();
+            && words <= self.records_len()
+            && from <= self.records_len() - words;
+        let points_there = slot < self.bucket.slot_count() && {
+            let at = self.bucket.slot(slot).at();
             at == Some(from) || at == Some(to)
-        });
+        };
         if fits && points_there {
             self.finish_move(slot, from, to, words, done);
         } else {
@@ -81,26 +93,33 @@ impl Writer<'_> {
         }
     }
 
+    fn records_len(&self) -> usize {
+        self.bucket.records(self.bucket.slot_count()).len()
+    }
+
     /// Whether a record is as its writer made it: its check, computed piece by piece.
     fn is_whole(&self, place: &Place) -> bool {
         let at = usize::from(place.at);
-        let record = &self.bucket.records[at..at + usize::from(place.words)];
+        let record = &self.bucket.body[at..at + usize::from(place.words)];
         let check = check_of(record, self.geometry.seed);
         clear_traces::<DEEP>();
         clear_vectors();
-        check == record[0].load(Relaxed)
+        check == record[0].load(Relaxed) as u32
     }
 }
 
 /// Leaves pieces of the record on the stack.
 #[inline(never)]
-fn check_of(record: &[AtomicU64], seed: u64) -> u64 {
+fn check_of(record: &[AtomicU64], seed: u64) -> u32 {
     let mut checker = Checker::new(seed);
-    for piece in record[1..].chunks(PIECE_WORDS) {
+    // The check itself is the first half of the first word.
+    let mut skipped = size_of::<u32>();
+    for piece in record.chunks(PIECE_WORDS) {
         let mut bytes = [0; PIECE_WORDS * WORD];
         let bytes = &mut bytes[..piece.len() * WORD];
         words::load(bytes, piece);
-        checker.update(bytes);
+        checker.update(&bytes[skipped..]);
+        skipped = 0;
     }
     checker.finish()
 }

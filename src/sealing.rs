@@ -49,7 +49,7 @@ use crate::sys::random::fill_random;
 use crate::words::WORD;
 
 /// Bytes of a record's head behind its check.
-const HEAD: usize = (RECORD_HEAD_WORDS - 1) * WORD;
+const HEAD: usize = RECORD_HEAD_WORDS * WORD - size_of::<u32>();
 
 const SEGMENT_LABEL: &[u8] = b"shmtls sealing 1";
 const KEY_LABEL: &[u8] = b"segment key";

@@ -6,8 +6,8 @@ use std::fs::File;
 use std::mem::size_of;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::slice;
+use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{Relaxed, Release};
-use std::sync::atomic::{AtomicU32, AtomicU64};
 
 use crate::geometry::{Geometry, HeaderBytes};
 use crate::layout::{
@@ -32,8 +32,10 @@ pub(crate) struct Segment {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct BucketRef<'a> {
     pub(crate) header: &'a BucketHeader,
-    pub(crate) slots: &'a [AtomicU32],
-    pub(crate) records: &'a [AtomicU64],
+    /// Records from the start, slots from the end.
+    pub(crate) body: &'a [AtomicU64],
+    /// The most slots.
+    pub(crate) max_slots: usize,
     /// Bytes of the largest session; a record that says it is larger is none.
     pub(crate) max_session: usize,
 }
@@ -195,17 +197,12 @@ impl Drop for BucketImage {
 /// `start` is aligned to 64 bytes, and `geometry.bucket_bytes` bytes from it on are valid for
 /// `'a`, hold initialised memory, and are only ever accessed as these atomics.
 unsafe fn bucket_at<'a>(start: *mut u8, geometry: &Geometry) -> BucketRef<'a> {
-    let slots_at = size_of::<BucketHeader>();
-    let records_at = geometry.records_offset();
     // SAFETY: the caller's promise; the header is the bucket's first part.
     let header = unsafe { &*start.cast::<BucketHeader>() };
-    // SAFETY: the slots lie behind the header and before the end of the bucket.
-    let slots = unsafe { start.add(slots_at) }.cast::<AtomicU32>();
-    // SAFETY: the records lie behind the slots; `records_offset` is a multiple of 8.
-    let records = unsafe { start.add(records_at) }.cast::<AtomicU64>();
-    // SAFETY: `bucket_slots` words lie between `slots_at` and `records_at` (Geometry).
-    let slots = unsafe { slice::from_raw_parts(slots, geometry.bucket_slots as usize) };
-    // SAFETY: `bucket_words` words lie between `records_at` and the end of the bucket (Geometry).
-    let records = unsafe { slice::from_raw_parts(records, geometry.bucket_words()) };
-    BucketRef { header, slots, records, max_session: geometry.max_session as usize }
+    // SAFETY: the body lies behind the header, whose size is a multiple of 8.
+    let body = unsafe { start.add(size_of::<BucketHeader>()) }.cast::<AtomicU64>();
+    // SAFETY: `body_words` words lie between the header and the end of the bucket (Geometry).
+    let body = unsafe { slice::from_raw_parts(body, geometry.body_words()) };
+    let (max_slots, max_session) = (geometry.bucket_slots as usize, geometry.max_session as usize);
+    BucketRef { header, body, max_slots, max_session }
 }

@@ -4,7 +4,7 @@
 use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use xxhash_rust::xxh3::xxh3_128;
+use xxhash_rust::xxh3::xxh3_64;
 
 use crate::secret::SecretBytes;
 use crate::sys::clock::Now;
@@ -88,17 +88,17 @@ pub struct Context([u8; Context::LEN]);
 
 impl Context {
     /// Bytes of a context.
-    pub const LEN: usize = 16;
+    pub const LEN: usize = 8;
 
     /// A context from a name that the operator chose.
     ///
     /// The hash is not cryptographic: where others choose the name, use [`Context::from_digest`].
     pub fn named(name: &str) -> Self {
-        Self(xxh3_128(name.as_bytes()).to_le_bytes())
+        Self(xxh3_64(name.as_bytes()).to_le_bytes())
     }
 
     /// A context from a cryptographic digest (SHA-256, say) of all that must agree between two
-    /// handshakes. The first 16 bytes are used.
+    /// handshakes. The first 8 bytes are used: who wants to meet one of another's tries 2^64 times.
     pub fn from_digest(digest: &[u8; 32]) -> Self {
         let mut bytes = [0; Self::LEN];
         bytes.copy_from_slice(&digest[..Self::LEN]);

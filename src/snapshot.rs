@@ -35,10 +35,8 @@ pub(crate) fn copy(bucket: BucketRef<'_>, image: &BucketImage) -> bool {
 
 /// Copies a bucket whose lock is held, or that nobody changes.
 pub(crate) fn copy_words(from: BucketRef<'_>, to: BucketRef<'_>) {
-    for (to, from) in to.slots.iter().zip(from.slots) {
-        to.store(from.load(Relaxed), Relaxed);
-    }
-    for (to, from) in to.records.iter().zip(from.records) {
+    to.header.slot_count.store(from.header.slot_count.load(Relaxed), Relaxed);
+    for (to, from) in to.body.iter().zip(from.body) {
         to.store(from.load(Relaxed), Relaxed);
     }
 }
@@ -76,6 +74,7 @@ pub(crate) fn for_each_record(
 pub struct EntryInfo {
     key: Key,
     head: record::Head,
+    created_secs: u32,
     digest: IdDigest,
     bucket: usize,
     slot: Slot,
@@ -90,9 +89,10 @@ impl EntryInfo {
         entry: &Entry,
         geometry: &Geometry,
     ) -> Self {
-        let key = record::load_key(bucket.records, entry.at, &entry.head);
+        let key = record::load_key(bucket.body, entry.at, &entry.head);
         Self {
             key,
+            created_secs: entry.head.created_secs(geometry),
             head: entry.head,
             digest: IdDigest::of(geometry.seed, &key.id),
             bucket: index,
@@ -156,12 +156,12 @@ impl EntryInfo {
 
     /// When it was stored.
     pub fn created(&self) -> SystemTime {
-        UNIX_EPOCH + Duration::from_secs(u64::from(self.head.created_secs))
+        UNIX_EPOCH + Duration::from_secs(u64::from(self.created_secs))
     }
 
     /// The TLS version as on the wire; 0 where the writer did not say.
     pub fn protocol(&self) -> u16 {
-        self.head.protocol
+        self.head.protocol()
     }
 
     /// Whose bytes they are; `None` for a library that this build does not know.

@@ -55,7 +55,7 @@ impl Cache {
     /// Removes every session of a context: its certificate or policy has changed, say.
     pub fn remove_context(&self, context: &Context) -> Purged {
         self.purge(|bucket, entry| {
-            let key = record::load_key(bucket.records, entry.at, &entry.head);
+            let key = record::load_key(bucket.body, entry.at, &entry.head);
             (key.context == *context).then_some(Removal::Removed)
         })
     }

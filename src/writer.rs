@@ -18,6 +18,7 @@ use crate::order::{Order, Place};
 use crate::record::Staged;
 use crate::segment::BucketRef;
 use crate::step::{kill_point, word_done};
+use crate::victims::{Need, Victims};
 use crate::words;
 
 /// A bucket being changed: its generation is odd until [`finish`](Self::finish). A writer that
@@ -46,17 +47,26 @@ impl<'a> Writer<'a> {
     /// Stores a record whose key is not there. Evicts what has to go.
     pub(crate) fn insert(&self, staged: &Staged, tag: u8, now: u32, departures: &mut Departures) {
         let words = staged.head.words();
-        let (free_slot, end) = match (self.free_slot(), self.end()) {
-            (Some(slot), end) if end + words <= self.bucket.records.len() => (slot, end),
-            _ => self.make_room(words, now, departures),
-        };
-        let slot = Slot::new(end, tag, self.geometry.use_tick(now));
+        let at =
+            self.room_at_the_end(words).unwrap_or_else(|| self.make_room(words, now, departures));
+        let slot = Slot::new(at, tag, self.geometry.use_tick(now));
+        let index = self.bucket.slot_count().min(self.bucket.max_slots - 1);
         if Fault::SlotBeforeRecord.is_on() {
-            self.set_slot(free_slot, slot);
+            self.set_slot(index, slot);
+            self.set_slot_count(index + 1);
         }
-        words::store(&self.bucket.records[end..end + words], &staged.bytes);
-        self.set_end(end + words);
-        self.set_slot(free_slot, slot);
+        words::store(&self.bucket.body[at..at + words], &staged.bytes);
+        self.set_end(self.end().max(at + words));
+        self.set_slot(index, slot);
+        self.set_slot_count(index + 1);
+    }
+
+    /// The first word behind the last record, if a record of `words` and one more slot fit there.
+    fn room_at_the_end(&self, words: usize) -> Option<usize> {
+        let (count, end) = (self.bucket.slot_count(), self.end());
+        let fits =
+            count < self.bucket.max_slots && end + words <= self.bucket.records(count + 1).len();
+        fits.then_some(end)
     }
 
     /// Takes an entry's slot away, then wipes its bytes.
@@ -85,15 +95,19 @@ impl<'a> Writer<'a> {
 
     fn wipe(&self, entry: &Entry) {
         let end = entry.at + entry.head.words();
-        words::wipe(&self.bucket.records[entry.at..end]);
+        words::wipe(&self.bucket.body[entry.at..end]);
         if self.end() == end {
             self.set_end(entry.at);
         }
+        if entry.slot + 1 == self.bucket.slot_count() {
+            self.set_slot_count(entry.slot);
+        }
     }
 
-    /// Makes room for a record of `words`: drops what has expired, then what was not used for
-    /// longest, and packs the rest. Returns a free slot and the first free word.
-    fn make_room(&self, words: usize, now: u32, departures: &mut Departures) -> (usize, usize) {
+    /// Makes room for a record of `words` and for its slot: drops what has expired, and then those
+    /// who have to go. Returns the first word of a gap that is large enough, after the records are
+    /// packed if there was none.
+    fn make_room(&self, words: usize, now: u32, departures: &mut Departures) -> usize {
         self.clear_impossible_slots();
         let mut order = Order::of(self.bucket);
         order.retain(|place| {
@@ -103,21 +117,47 @@ impl<'a> Writer<'a> {
             }
             !expired
         });
-        let tick = self.geometry.use_tick(now);
-        while order.words() + words > self.bucket.records.len() || self.free_slot().is_none() {
-            let Some(victim) = order.remove_least_recent(tick) else { break };
-            self.remove_at(&victim, Removal::Evicted, departures);
+        let (body, max_slots) = (self.bucket.body.len(), self.bucket.max_slots);
+        let need = Need { words, body, max_slots };
+        let victims = Victims::of(&order, &need, self.geometry.use_tick(now));
+        let mut index = 0;
+        order.retain(|place| {
+            let has_to_go = victims.contains(index);
+            if has_to_go {
+                self.remove_at(place, Removal::Evicted, departures);
+            }
+            index += 1;
+            !has_to_go
+        });
+        let limit = self.bucket.records(order.places().len() + 1).len();
+        let at = order.gap(words, limit).unwrap_or_else(|| self.squeeze(&order));
+        self.pack_slots();
+        at
+    }
+
+    /// Closes the gaps between slots; their order stays.
+    fn pack_slots(&self) {
+        let mut packed = 0;
+        for index in 0..self.bucket.slot_count() {
+            let slot = self.bucket.slot(index);
+            if slot == Slot::EMPTY {
+                continue;
+            }
+            if packed < index {
+                // A death in between leaves the entry twice, and a repair keeps one.
+                self.set_slot(packed, slot);
+                self.set_slot(index, Slot::EMPTY);
+            }
+            packed += 1;
         }
-        let end = self.squeeze(&order);
-        // Without a free slot here the slots hold what no writer wrote: the first is overwritten.
-        (self.free_slot().unwrap_or(0), end)
+        self.set_slot_count(packed);
     }
 
     /// Empties the slots whose record cannot lie in this bucket; says how many. No writer wrote
     /// those: nobody finds them, removes them, or evicts them.
     pub(crate) fn clear_impossible_slots(&self) -> u64 {
         let mut cleared = 0;
-        for index in 0..self.bucket.slots.len() {
+        for index in 0..self.bucket.slot_count() {
             let slot = self.bucket.slot(index);
             if slot != Slot::EMPTY && self.bucket.entry(index, slot).is_none() {
                 self.set_slot(index, Slot::EMPTY);
@@ -150,7 +190,8 @@ impl<'a> Writer<'a> {
             }
             end += words;
         }
-        words::wipe(&self.bucket.records[end..self.end().max(end)]);
+        let old_end = self.end().min(self.bucket.records(self.bucket.slot_count()).len());
+        words::wipe(&self.bucket.body[end..old_end.max(end)]);
         self.set_end(end);
         end
     }
@@ -202,26 +243,31 @@ impl<'a> Writer<'a> {
     }
 
     fn copy_words(&self, from: usize, to: usize, words: usize) {
-        let records = self.bucket.records;
-        for (target, source) in records[to..to + words].iter().zip(&records[from..from + words]) {
+        let body = self.bucket.body;
+        for (target, source) in body[to..to + words].iter().zip(&body[from..from + words]) {
             target.store(source.load(Relaxed), Relaxed);
             word_done();
         }
     }
 
-    fn free_slot(&self) -> Option<usize> {
-        self.bucket.slots.iter().position(|slot| slot.load(Relaxed) == Slot::EMPTY.word())
+    /// Two slots share a word, and only the owner of the lock stores slots: a reader that notes a
+    /// hit beside it loses its note.
+    pub(crate) fn set_slot(&self, index: usize, slot: Slot) {
+        let (word, shift) = self.bucket.slot_place(index);
+        let other = word.load(Relaxed) & !(u64::from(u32::MAX) << shift);
+        kill_point();
+        word.store(other | u64::from(slot.word()) << shift, Relaxed);
+        kill_point();
     }
 
-    pub(crate) fn set_slot(&self, index: usize, slot: Slot) {
-        kill_point();
-        self.bucket.slots[index].store(slot.word(), Relaxed);
+    pub(crate) fn set_slot_count(&self, count: usize) {
+        self.bucket.header.slot_count.store(count as u32, Relaxed);
         kill_point();
     }
 
     /// First word behind the last record, kept inside the bucket whatever is stored.
     fn end(&self) -> usize {
-        (self.bucket.header.records_end.load(Relaxed) as usize).min(self.bucket.records.len())
+        (self.bucket.header.records_end.load(Relaxed) as usize).min(self.bucket.body.len())
     }
 
     pub(crate) fn set_end(&self, end: usize) {

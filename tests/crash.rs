@@ -60,12 +60,12 @@ use table::Row;
 fn full() -> Plan {
     Plan {
         buckets: 4,
-        bucket_bytes: 16 << 10,
+        bucket_bytes: 32 << 10,
         workers: 6,
         threads: 1,
         residents: 0,
-        owned: 80,
-        shared: 160,
+        owned: 160,
+        shared: 320,
         fits: false,
         starves: false,
     }
@@ -80,7 +80,7 @@ fn tight() -> Plan {
         workers: 4,
         threads: 2,
         residents: 10,
-        owned: 95,
+        owned: 104,
         shared: 16,
         fits: true,
         starves: false,
@@ -187,7 +187,7 @@ fn workers_may_die_of_hunger() {
 fn a_killed_creator_leaves_a_whole_segment_or_none() {
     let Some(_turn) = turn("created") else { return };
     let name = Named::new("creator");
-    let options = with_buckets(Options::new().processes(4), 2, 16 << 10);
+    let options = with_buckets(Options::new().processes(4), 2, 32 << 10);
     let (mut rng, mut whole, start) = (Rng::new(storm::seed()), 0, Instant::now());
     let kills = percent(5);
     for _ in 0..kills {

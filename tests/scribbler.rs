@@ -65,7 +65,7 @@ fn seed() -> u64 {
 }
 
 fn segment() -> Cache {
-    let options = with_buckets(Options::new().processes(6), BUCKETS, 16 << 10);
+    let options = with_buckets(Options::new().processes(6), BUCKETS, 32 << 10);
     options.create_memfd().expect("a segment")
 }
 

@@ -79,20 +79,18 @@ impl Cache {
         line.heartbeat(now);
         let latest = Expiry::from_unix(now.saturating_add(access.geometry().lifetime_secs));
         let session = NewSession { expiry: session.expiry.min(latest), ..*session };
-        let (seed, seal) = (access.geometry().seed, self.seal_of(place.bucket));
-        let staged = record::encode(seed, key, &session, line.writer(), now, seal)
+        let (geometry, seal) = (access.geometry(), self.seal_of(place.bucket));
+        let staged = record::encode(geometry, key, &session, line.writer(), now, seal)
             .ok_or(Refusal::Unsealed)?;
         let stored = access.with_bucket(place.bucket, |bucket| {
             let found = match bucket.find(place.tag, key) {
                 Found::Entry(entry) => Some(entry),
                 Found::OtherContext | Found::Absent => None,
             };
-            if found
-                .is_some_and(|e| record::is_same_session(bucket.records, e.at, &e.head, &staged))
-            {
+            if found.is_some_and(|e| record::is_same_session(bucket.body, e.at, &e.head, &staged)) {
                 return None;
             }
-            let writer = Writer::begin(bucket, access.geometry());
+            let writer = Writer::begin(bucket, geometry);
             if let Some(entry) = found {
                 writer.remove(&entry, Removal::Replaced, departures);
             }

@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering::{Acquire, Relaxed};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crate::geometry::Geometry;
+use crate::geometry::{Geometry, slot_words};
 use crate::layout::LAYOUT_VERSION;
 use crate::robust::{OWNER_DIED, TID_MASK, WAITERS};
 use crate::segment::{BucketRef, Segment};
@@ -57,12 +57,12 @@ impl SegmentInfo {
         self.geometry.bucket_bytes as usize
     }
 
-    /// Bytes of a bucket that hold sessions, with the head of each.
+    /// Bytes of a bucket that hold sessions, with the head and the slot of each.
     pub fn bucket_capacity(&self) -> usize {
-        self.geometry.bucket_words() * WORD
+        self.geometry.body_words() * WORD
     }
 
-    /// Sessions that a bucket holds at most.
+    /// Sessions that a bucket holds at most, however small they are.
     pub fn bucket_slots(&self) -> usize {
         self.geometry.bucket_slots as usize
     }
@@ -155,12 +155,13 @@ impl BucketInfo {
     pub(super) fn of(index: usize, bucket: BucketRef<'_>) -> Self {
         let header = bucket.header;
         let end = header.records_end.load(Relaxed) as usize;
+        let slots = slot_words(bucket.slot_count());
         Self {
             index,
             lock: header.lock.load(Acquire),
             generation: header.generation.load(Relaxed),
             sessions: bucket.len(),
-            used_bytes: end.min(bucket.records.len()) * WORD,
+            used_bytes: (end + slots).min(bucket.body.len()) * WORD,
             contended: header.contended.load(Relaxed),
             repairs: header.repairs.load(Relaxed),
             evictions: header.evictions.load(Relaxed),
@@ -198,7 +199,7 @@ impl BucketInfo {
         self.sessions
     }
 
-    /// Bytes from its first record to the end of the last, gaps included.
+    /// Bytes from its first record to the end of the last, gaps included, and those of its slots.
     pub fn used_bytes(&self) -> usize {
         self.used_bytes
     }

@@ -192,7 +192,7 @@ fn live_copy(lab: &Lab) -> Vec<u8> {
 /// Puts the right check in front of bytes that no writer made.
 fn forge(mut bytes: Vec<u8>, change: impl FnOnce(&mut [u8])) -> Vec<u8> {
     change(&mut bytes);
-    let check = hash::check(SEED, &bytes[WORD..]);
+    let check = hash::wide_check(SEED, &bytes[WORD..]);
     bytes[..WORD].copy_from_slice(&check.to_ne_bytes());
     bytes
 }

@@ -70,6 +70,7 @@ fn the_rules_of_geometry_are_those_of_the_document() {
                 assert_eq!(found.bucket_count, bucket_count);
                 assert_eq!(found.total_bytes, buckets_offset + bucket_count * bucket);
                 assert_eq!(u64::from(found.use_tick_secs), lifetime.div_ceil(128));
+                assert_eq!(u64::from(found.span_secs()), lifetime.div_ceil(65_535));
             }
         }
     }
@@ -86,8 +87,8 @@ fn the_hashes_are_those_of_the_document() {
         assert_eq!(u64::from(place.tag), hash & 0xff);
     }
     let record = record_of(&Sample::default());
-    let bytes: Vec<u8> = record[1..].iter().flat_map(|word| word.to_ne_bytes()).collect();
-    assert_eq!(record[0], xxh3_64_with_seed(&bytes, SEED));
+    let bytes: Vec<u8> = record.iter().flat_map(|word| word.to_ne_bytes()).collect();
+    assert_eq!(record[0] as u32, xxh3_64_with_seed(&bytes[4..], SEED) as u32);
 }
 
 #[test]

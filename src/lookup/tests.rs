@@ -26,14 +26,14 @@ fn key(context: &str, id: &[u8]) -> Key {
 
 fn stage(key: &Key, bytes: &[u8], expiry: u32) -> Staged {
     let session = NewSession::new(bytes, Expiry::from_unix(expiry));
-    record::encode(geometry().seed, key, &session, 1, EXPIRY - 100, None).expect("no seal")
+    record::encode(&geometry(), key, &session, 1, EXPIRY - 100, None).expect("no seal")
 }
 
 /// What a lookup of `wanted` makes of the bytes of `copied`.
 fn outcome(wanted: (&Key, &Staged), copied: Staged) -> Result<Session, Miss> {
     let (key, staged) = wanted;
     let found = Copied { head: staged.head, library: Library::Raw, taken: false };
-    found.into_session(copied.bytes, key, (geometry().seed, None), 1)
+    found.into_session(copied.bytes, key, (&geometry(), None), 1)
 }
 
 /// Somebody wrote a zero to a lock that was held. The next owner moved another session to where the
@@ -70,7 +70,7 @@ impl Lab {
         let (geometry, key) = (geometry(), key("a", b"there"));
         let lab = Self { image: BucketImage::new(&geometry), geometry, key };
         let session = NewSession::new(b"bytes", Expiry::from_unix(expiry)).single_use(single_use);
-        let staged = record::encode(geometry.seed, &key, &session, 1, EXPIRY - 100, None);
+        let staged = record::encode(&geometry, &key, &session, 1, EXPIRY - 100, None);
         let writer = Writer::begin(lab.image.bucket(), &lab.geometry);
         let tag = lab.place(&key).tag;
         let mut departures = lab.departures();
@@ -100,7 +100,7 @@ impl Lab {
         let (Glimpse::Copied(copied), record) = self.look(Want::RESUME, &self.key) else {
             panic!("not copied")
         };
-        copied.into_session(record, &self.key, (self.geometry.seed, None), 1)
+        copied.into_session(record, &self.key, (&self.geometry, None), 1)
     }
 
     fn set_generation(&self, generation: u32) {
@@ -150,11 +150,11 @@ fn a_record_that_changes_under_the_copy_is_no_session() {
     let lab = Lab::new(u32::MAX, false);
     let entry = lab.image.bucket().entries().next().expect("one");
     for word in entry.at..entry.at + entry.head.words() {
-        let word = &lab.image.bucket().records[word];
+        let word = &lab.image.bucket().body[word];
         let before = word.fetch_xor(1 << 40, Relaxed);
         match lab.look(Want::RESUME, &lab.key) {
             (Glimpse::Copied(copied), record) => {
-                let found = copied.into_session(record, &lab.key, (lab.geometry.seed, None), 1);
+                let found = copied.into_session(record, &lab.key, (&lab.geometry, None), 1);
                 assert_eq!(found.err(), Some(Miss::Damaged));
             }
             (Glimpse::Missed(Miss::Absent | Miss::OtherContext | Miss::OtherLibrary), _) => {}

@@ -52,7 +52,7 @@ impl Lab {
     fn stage(&self, n: u8, len: usize, expiry: u32) -> Staged {
         let session = payload(n, len);
         let session = NewSession::new(&session, Expiry::from_unix(expiry));
-        record::encode(self.geometry.seed, &key(n), &session, 1, NOW, None).expect("unsealed")
+        record::encode(&self.geometry, &key(n), &session, 1, NOW, None).expect("unsealed")
     }
 
     /// Stores session `n`, replacing one of its key, as the cache does.
@@ -99,7 +99,7 @@ impl Lab {
             let mut bytes = Vec::with_capacity(self.geometry.max_record_bytes());
             bucket.copy_out(&entry, &mut bytes);
             assert!(record::is_whole(self.geometry.seed, &bytes), "a torn record");
-            let n = record::load_key(bucket.records, entry.at, &entry.head).id.as_bytes()[0];
+            let n = record::load_key(bucket.body, entry.at, &entry.head).id.as_bytes()[0];
             let found = &bytes[record::PAYLOAD_AT..][..entry.head.payload_len];
             assert_eq!(found, payload(n, found.len()), "session {n} has wrong bytes");
             assert_eq!(sessions.insert(n, found.len()), None, "session {n} is there twice");
@@ -112,14 +112,16 @@ impl Lab {
         let bucket = self.image.bucket();
         assert!(bucket.header.generation.load(Relaxed).is_multiple_of(2));
         assert_eq!(bucket.header.move_slot.load(Relaxed), 0);
-        let mut free = vec![true; bucket.records.len()];
+        let slots = bucket.slot_count();
+        assert!(slots.is_multiple_of(2) || bucket.slot(slots) == Slot::EMPTY);
+        let mut free = vec![true; bucket.records(slots).len()];
         for entry in bucket.entries() {
             for word in &mut free[entry.at..entry.at + entry.head.words()] {
                 assert!(std::mem::replace(word, false), "two records in one place");
             }
         }
         let end = bucket.header.records_end.load(Relaxed) as usize;
-        for (at, word) in bucket.records.iter().enumerate().filter(|(at, _)| free[*at]) {
+        for (at, word) in bucket.records(slots).iter().enumerate().filter(|(at, _)| free[*at]) {
             assert_eq!(word.load(Relaxed), 0, "free word {at} still holds bytes of a session");
         }
         assert!(free[end..].iter().all(|free| *free), "a record behind the end");
@@ -159,10 +161,10 @@ fn payload(n: u8, len: usize) -> Vec<u8> {
     (0..len).map(|i| n ^ (i as u8).wrapping_mul(31) | 1).collect()
 }
 
-/// Sizes that leave a bucket of 16 KiB nearly full, with overlapping moves ahead.
+/// Sizes that leave a bucket of 32 KiB nearly full, with overlapping moves ahead.
 fn fill(lab: &Lab) {
     for n in 1..=20 {
-        let len = 300 + usize::from(n) * 37;
+        let len = 600 + usize::from(n) * 85;
         let expiry = if n == 4 { NOW + 5 } else { NOW + 100 };
         let departures = lab.insert(n, len, expiry, NOW + u32::from(n));
         assert_eq!((departures.evicted, departures.expired), (0, 0));
@@ -173,7 +175,7 @@ fn fill(lab: &Lab) {
 fn an_expired_session_gives_way_before_any_live_one() {
     let lab = Lab::new();
     fill(&lab);
-    let departures = lab.insert(99, 1000, NOW + 100, NOW + 50);
+    let departures = lab.insert(99, 2000, NOW + 100, NOW + 50);
     assert_eq!((departures.expired, departures.evicted), (1, 0));
     let sessions = lab.sessions();
     assert!(!sessions.contains_key(&4) && sessions.contains_key(&99));
@@ -184,17 +186,22 @@ fn an_expired_session_gives_way_before_any_live_one() {
 #[test]
 fn the_least_recently_used_goes_first() {
     let lab = Lab::new();
-    fill(&lab);
+    for n in 1..=19 {
+        let departures = lab.insert(n, 1500, NOW + 3000, NOW + u32::from(n));
+        assert_eq!(departures.evicted, 0);
+    }
     let bucket = lab.image.bucket();
     let Found::Entry(entry) = bucket.find(1, &key(1)) else { panic!("session 1 is there") };
     bucket.touch(&entry, lab.geometry.use_tick(NOW + 1000));
-    let departures = lab.insert(99, 3000, NOW + 2000, NOW + 4);
-    assert!(departures.evicted > 0);
+    let departures = lab.insert(99, 9000, NOW + 3000, NOW + 1000);
+    assert_eq!(departures.evicted, 4);
     let told = departures.told.expect("keys were asked for");
     assert!(told.iter().all(|(key, reason)| {
         *reason == Removal::Evicted && key.id.as_bytes()[0] != 1 && key.id.as_bytes()[0] != 99
     }));
-    assert!(lab.sessions().contains_key(&1), "it was used last");
+    let sessions = lab.sessions();
+    assert!(sessions.contains_key(&1), "it was used last");
+    assert!((2..=5).all(|n| !sessions.contains_key(&n)) && sessions.contains_key(&6));
     lab.check();
 }
 
@@ -225,10 +232,18 @@ fn the_largest_session_fits_every_bucket() {
 #[test]
 fn more_sessions_than_slots_evict() {
     let lab = Lab::new();
-    for n in 0..=200 {
-        let _ = lab.insert(n, 10, NOW + 100, NOW);
+    let slots = lab.geometry.bucket_slots as usize;
+    for n in 0..slots as u64 + 50 {
+        let id = SessionId::new(&n.to_le_bytes()).expect("8 bytes");
+        let key = Key { id, context: Context::named("bucket") };
+        let session = NewSession::new(b"small", Expiry::from_unix(NOW + 100));
+        let staged = record::encode(&lab.geometry, &key, &session, 1, NOW, None);
+        let (writer, mut departures) = (lab.writer(), lab.departures());
+        writer.insert(&staged.expect("unsealed"), n as u8, NOW, &mut departures);
+        writer.finish();
+        assert_eq!(departures.evicted, u64::from(n >= slots as u64));
     }
-    assert_eq!(lab.sessions().len(), lab.geometry.bucket_slots as usize);
+    assert_eq!(lab.image.bucket().len(), slots);
     lab.check();
 }
 
@@ -278,7 +293,7 @@ fn a_death_while_room_is_made_loses_at_most_the_victim_and_the_session_in_flight
             lab.remove(9);
         },
         // Expires session 4, then moves nearly everything over overlapping places.
-        |lab| drop(lab.insert(99, 1200, NOW + 100, NOW + 50)),
+        |lab| drop(lab.insert(99, 1800, NOW + 100, NOW + 50)),
         |sessions, finished| {
             assert!((1..=20).filter(|n| ![4, 9].contains(n)).all(|n| sessions.contains_key(&n)));
             assert!(!finished || sessions.contains_key(&99));
@@ -295,7 +310,7 @@ fn a_death_in_a_replacement_leaves_the_old_or_the_new_or_neither_but_never_both(
         |sessions, finished| {
             assert!((1..=20).filter(|n| *n != 5).all(|n| sessions.contains_key(&n)));
             let len = sessions.get(&5).copied();
-            assert!([None, Some(485), Some(40)].contains(&len));
+            assert!([None, Some(1025), Some(40)].contains(&len));
             assert!(!finished || len == Some(40));
         },
     );
@@ -348,9 +363,9 @@ fn repair_makes_a_bucket_out_of_any_bytes() {
         fill(&lab);
         let bucket = lab.image.bucket();
         for _ in 0..1 + round % 40 {
-            let slot = next() as usize % bucket.slots.len();
-            bucket.slots[slot].store(next() as u32, Relaxed);
-            bucket.records[next() as usize % bucket.records.len()].store(next(), Relaxed);
+            let (word, _) = bucket.slot_place(next() as usize % 24);
+            word.store(next(), Relaxed);
+            bucket.body[next() as usize % bucket.body.len()].store(next(), Relaxed);
         }
         let header = bucket.header;
         for word in [
@@ -360,6 +375,7 @@ fn repair_makes_a_bucket_out_of_any_bytes() {
             &header.move_words,
             &header.move_done,
             &header.records_end,
+            &header.slot_count,
         ] {
             word.store((next() as u32) >> (next() % 32), Relaxed);
         }

@@ -186,7 +186,7 @@ fn is_free_choice(name: &str, value: u64) -> bool {
         "seed" | "created_unix_secs" | "creator_pid" => true,
         "member_count" => (1..=4).contains(&value),
         "event_slots" => value.is_power_of_two() && value <= 32,
-        "max_session_bytes" => (256..=15_768).contains(&value),
+        "max_session_bytes" => (256..=32_544).contains(&value),
         "lifetime_secs" => value.div_ceil(128) == 29,
         _ => false,
     }
@@ -239,7 +239,7 @@ fn a_length_that_fits_a_wrong_header_is_refused_all_the_same() {
     let original = Original::new(&path);
     let total = Field::named("total_bytes");
     for len in
-        [4096, 20_480, 20_480 + 16_383, SMALL_BYTES - 1, SMALL_BYTES + 4096, (1 << 40) + 4096]
+        [4096, 20_480, 20_480 + 32_767, SMALL_BYTES - 1, SMALL_BYTES + 4096, (1 << 40) + 4096]
     {
         original.file.set_len(len).expect("ftruncate");
         total.set(&original.file, len);

@@ -41,12 +41,12 @@ impl Place {
     }
 }
 
-/// Header, a process table and events of one page each, and three buckets of 16 KiB.
+/// Header, a process table and events of one page each, and three buckets of 32 KiB.
 pub(crate) fn small() -> Options {
     Options::new().size(SMALL_BYTES).processes(4)
 }
 
-pub(crate) const SMALL_BYTES: u64 = 6 * 4096 + 3 * (16 << 10);
+pub(crate) const SMALL_BYTES: u64 = 6 * 4096 + 3 * (32 << 10);
 
 /// A file to be tampered with.
 pub(crate) fn open(path: &str) -> File {

@@ -25,10 +25,10 @@ fn refused_options(options: &Options) -> OptionsError {
 #[test]
 fn a_size_below_one_bucket_is_too_small() {
     for (options, min) in [
-        (Options::new().processes(8), 32_768 + (16 << 10)),
-        (Options::new(), 16_384 + 256 * (640 + 32 * 32) + (16 << 10)),
-        (Options::new().max_session(16 << 10).processes(1), 24_576 + (32 << 10)),
-        (Options::new().processes(1).events(0), 20_480 + (16 << 10)),
+        (Options::new().processes(8), 32_768 + (32 << 10)),
+        (Options::new(), 16_384 + 128 * (640 + 32 * 32) + (32 << 10)),
+        (Options::new().max_session(40 << 10).processes(1), 24_576 + (64 << 10)),
+        (Options::new().processes(1).events(0), 20_480 + (32 << 10)),
         (
             Options::new().max_session(48 << 10).processes(4096),
             16_384 + 4096 * (640 + 32 * 32) + (64 << 10),
@@ -67,9 +67,9 @@ fn absurdly_many_sessions_are_too_large() {
 
 #[test]
 fn a_segment_is_no_larger_than_asked_for() {
-    for size in [1 << 20, (1 << 20) + 1, (1 << 20) + 16_383, 5_000_000] {
+    for size in [1 << 20, (1 << 20) + 1, (1 << 20) + 32_767, 5_000_000] {
         let cache = Options::new().size(size).create_memfd().expect("a valid size");
-        assert!(cache.segment_bytes() <= size && cache.segment_bytes() + (16 << 10) > size);
+        assert!(cache.segment_bytes() <= size && cache.segment_bytes() + (32 << 10) > size);
     }
     let default = Options::new().create_memfd().expect("the default size");
     assert!(default.segment_bytes() <= 32 << 20, "half of Docker's /dev/shm");
@@ -159,8 +159,8 @@ fn dots_and_a_long_name_are_names_like_any_other() {
 fn a_wish_that_differs_from_the_segment_is_refused() {
     let (_place, path) = Place::with_segment("s");
     let cases = [
-        (Options::new().size(1 << 20), SMALL_BYTES, 24_576 + 62 * 16_384),
-        (Options::new().sessions(1000), SMALL_BYTES, 24_576 + 43 * 16_384),
+        (Options::new().size(1 << 20), SMALL_BYTES, 24_576 + 31 * 32_768),
+        (Options::new().sessions(1000), SMALL_BYTES, 24_576 + 22 * 32_768),
         (Options::new().max_session(4096), 10_240, 4096),
         (Options::new().processes(5), 4, 5),
         (Options::new().events(64), 32, 64),
@@ -175,7 +175,7 @@ fn a_wish_that_differs_from_the_segment_is_refused() {
         assert!(matches!(error, OpenError::Attach(AttachError::Differs { .. })), "{error:?}");
     }
     // Any size that comes to the same whole buckets is the same wish.
-    for same in [small(), small().size(SMALL_BYTES + 16_383), small().max_session(10 << 10)] {
+    for same in [small(), small().size(SMALL_BYTES + 32_767), small().max_session(10 << 10)] {
         assert_works(&same.open_or_create(&path).expect("the same segment"));
     }
 }

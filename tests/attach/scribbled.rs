@@ -113,8 +113,9 @@ fn slots_that_point_nowhere_give_way() {
         let (_place, path) = Place::with_segment("s");
         let cache = patient().attach(&path).expect("a segment");
         for bucket in 0..3 {
-            let slots = SMALL_BYTES - (3 - bucket) * (16 << 10) + 128;
-            write(&open(&path), slots, &[0xff; 96 * 4]);
+            let start = SMALL_BYTES - (3 - bucket) * (32 << 10);
+            write(&open(&path), start + 12, &256_u32.to_ne_bytes());
+            write(&open(&path), start + (32 << 10) - 256 * 4, &[0xff; 256 * 4]);
         }
         if clears {
             assert_eq!(cache.clear().busy, 0);

@@ -34,13 +34,13 @@ fn a_tmpfs_that_is_too_small_is_no_space_at_once() {
         }
         let path = place.path("s");
         let total = 1 << 20;
-        for needed in [16_384 + 256 * (640 + 32 * 32) + 38 * (16 << 10), 32 << 20, 1 << 40] {
+        for needed in [16_384 + 128 * (640 + 32 * 32) + 26 * (32 << 10), 32 << 20, 1 << 40] {
             let error = refused(Options::new().size(needed).create(&path));
             let CreateError::NoSpace { path: told, needed: n, free, total: t } = &error else {
                 panic!("{error:?}")
             };
             assert_eq!(told.join(""), std::path::Path::new(&dir));
-            assert!(*n <= needed && n + (16 << 10) > needed, "{n} of {needed}");
+            assert!(*n <= needed && n + (32 << 10) > needed, "{n} of {needed}");
             assert_eq!((*free, *t), (total, total), "all of it is free again");
             assert_tells(&error, &[&n.to_string(), &free.to_string(), &t.to_string()]);
             assert!(error.hint().contains(&free.to_string()));

@@ -184,7 +184,7 @@ fn ledger_place(serial: u64) -> (usize, u64) {
 impl Plan {
     pub(crate) fn options(&self) -> Options {
         // The session limit decides on the size of a bucket.
-        let max_session = if self.bucket_bytes > 16 << 10 { 48 << 10 } else { 10 << 10 };
+        let max_session = if self.bucket_bytes > 32 << 10 { 48 << 10 } else { 10 << 10 };
         let options = Options::new().processes(24).max_session(max_session);
         payload::with_buckets(options, self.buckets, self.bucket_bytes)
     }
@@ -207,12 +207,12 @@ impl Plan {
         if number.is_multiple_of(10) { 2800 + number * 37 % 900 } else { 80 + number * 37 % 70 }
     }
 
-    /// Whether all sessions fit at their longest, with their heads of nine words.
+    /// Whether all sessions fit at their longest, with their heads of seven words.
     pub(crate) fn really_fits(&self) -> bool {
-        let bytes = |number| 72 + self.len_max(number).next_multiple_of(8);
-        let slots = self.bucket_bytes / 16384 * 96;
-        let room = u64::from(self.bucket_bytes - 128 - slots * 4);
-        (0..self.ids()).map(bytes).sum::<u64>() <= room && self.ids() <= slots.into()
+        let bytes = |number| 56 + self.len_max(number).next_multiple_of(8) + 4;
+        let slots = self.bucket_bytes / 32768 * 256;
+        let room = u64::from(self.bucket_bytes - 128);
+        (0..self.ids()).map(bytes).sum::<u64>() + 8 <= room && self.ids() <= slots.into()
     }
 
     pub(crate) fn ids(&self) -> u64 {

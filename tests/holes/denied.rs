@@ -100,7 +100,7 @@ fn every_system_call_may_be_denied() {
 
 /// Each way to a segment opens, or says why not and leaves nothing behind.
 fn opening(without: &Without, errno: c_int) {
-    let options = with_buckets(Options::new().processes(8), 1, 16 << 10).lock_memory(true);
+    let options = with_buckets(Options::new().processes(8), 1, 32 << 10).lock_memory(true);
     let (there, new) = (Named::new("denied-there"), Named::new("denied-new"));
     drop(options.create(&there.0).expect("a segment"));
     fork(|| {

@@ -133,7 +133,7 @@ fn a_first_call_may_be_a_handlers_that_interrupted_malloc() {
 fn all_results_are_right_in_a_storm_of_signals() {
     let _turn = alone();
     const WORKERS: u64 = 3;
-    let options = with_buckets(Options::new().processes(8), 1, 16 << 10);
+    let options = with_buckets(Options::new().processes(8), 1, 32 << 10);
     // On a full machine the owner of a lock may be without a core for longer than usual.
     let cache = options.lock_deadline(Duration::from_secs(5)).create_memfd().expect("a segment");
     let refused = Shared::<AtomicU64>::new();

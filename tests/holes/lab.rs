@@ -40,7 +40,7 @@ pub(crate) fn one_bucket() -> Cache {
 pub(crate) fn of_buckets(buckets: u32) -> Cache {
     #[cfg(shmtls_battery)]
     crate::mistakes::commit_as_told();
-    let options = with_buckets(Options::new().processes(8), buckets, 16 << 10);
+    let options = with_buckets(Options::new().processes(8), buckets, 32 << 10);
     let cache = options.create_memfd().expect("a segment");
     for number in 0..SESSIONS {
         let bytes = payload(number, number, 150);

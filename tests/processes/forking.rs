@@ -130,7 +130,7 @@ fn the_counters_of_the_killed_are_kept_too() {
 /// finishes what a death interrupted: nothing is added twice, nothing is left out.
 #[test]
 fn a_death_in_the_midst_of_a_detach_loses_no_count() {
-    let options = with_buckets(patient().processes(4), 1, 16 << 10);
+    let options = with_buckets(patient().processes(4), 1, 32 << 10);
     let cache = options.create_memfd().expect("a segment");
     let done = Done::new();
     let mut rng = Rng::new(5);

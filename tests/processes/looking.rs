@@ -9,7 +9,7 @@ use super::payload::{Rng, check, context, id, payload, soon, with_buckets};
 use super::procs::{alone, fork, join_all};
 use super::scoreboard::Shared;
 
-const RESIDENTS: u64 = 20;
+const RESIDENTS: u64 = 40;
 const STORES: u64 = 60_000;
 
 /// A reader that believes a miss while a session is being replaced, or its record moved, sends a
@@ -19,7 +19,7 @@ const STORES: u64 = 60_000;
 fn what_stays_is_found_at_every_moment_while_it_is_replaced_and_moved() {
     let _turn = alone();
     let options = Options::new().processes(8).populate(false);
-    let cache = with_buckets(options, 1, 16 << 10).create_memfd().expect("a segment");
+    let cache = with_buckets(options, 1, 32 << 10).create_memfd().expect("a segment");
     for number in 0..RESIDENTS {
         let stored = cache.insert(&context(), &id(number), &payload(number, 0, 300), soon());
         assert_eq!(stored, Inserted::New);

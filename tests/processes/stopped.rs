@@ -15,7 +15,7 @@ const SLACK: Duration = Duration::from_millis(50);
 
 /// A cache of one bucket, full of small sessions.
 fn one_bucket() -> Cache {
-    let options = with_buckets(Options::new().processes(8), 1, 16 << 10);
+    let options = with_buckets(Options::new().processes(8), 1, 32 << 10);
     let cache = options.create_memfd().expect("a segment");
     for number in 0..60 {
         let bytes = payload(number, number, 150);

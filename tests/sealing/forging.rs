@@ -50,7 +50,7 @@ fn every_flipped_bit_of_a_record_is_a_miss() {
         let (bucket, record) = (intruder.bucket(0), intruder.record(at));
         assert_eq!(record.len(), HEAD + (LEN + if is_sealed { SEAL } else { 0 }).div_ceil(8) * 8);
         let (mut forged, mut believed) = (0, 0);
-        for bit in 64..record.len() * 8 {
+        for bit in 32..record.len() * 8 {
             let mut changed = record.clone();
             changed[bit / 8] ^= 1 << (bit % 8);
             intruder.forge(at, &changed);
@@ -80,14 +80,14 @@ fn a_record_opens_only_where_it_was_stored() {
     let cache = options(1).sealed(&key).create_memfd().expect("a sealed segment");
     let intruder = Intruder::at(&cache);
     let (host, admin) = (context(), Context::named("admin.example.org"));
-    let as_id = |record: &mut Vec<u8>, n| record[40..72].copy_from_slice(id(n).as_bytes());
+    let as_id = |record: &mut Vec<u8>, n| record[24..56].copy_from_slice(id(n).as_bytes());
     let edits: [(&str, &Edit<'_>, Context, u64); 6] = [
         ("another ID", &|record| as_id(record, 2), host, 2),
         (
             "another context",
             &|record| {
                 as_id(record, 3);
-                record[24..40].copy_from_slice(admin.as_bytes());
+                record[16..24].copy_from_slice(admin.as_bytes());
             },
             admin,
             3,
@@ -95,15 +95,20 @@ fn a_record_opens_only_where_it_was_stored() {
         (
             "a later expiry",
             &|record| {
-                let expiry = u32::from_ne_bytes(*record[16..].first_chunk().expect("4 bytes"));
-                record[16..20].copy_from_slice(&(expiry + 60).to_ne_bytes());
+                let expiry = u32::from_ne_bytes(*record[4..].first_chunk().expect("4 bytes"));
+                record[4..8].copy_from_slice(&(expiry + 60).to_ne_bytes());
             },
             host,
             1,
         ),
-        ("not single-use", &|record| record[11] &= !1, host, 1),
-        ("another library's", &|record| record[11] ^= 2 | 4, host, 1),
-        ("not sealed", &|record| record[11] &= !8, host, 1),
+        ("not single-use", &|record| record[10] &= !0x40, host, 1),
+        (
+            "another library's",
+            &|record| (record[10], record[11]) = (record[10] ^ 0x80, record[11] ^ 1),
+            host,
+            1,
+        ),
+        ("not sealed", &|record| record[11] &= !2, host, 1),
     ];
     for (what, edit, context, n) in edits {
         store(&cache, &id(1), 5);

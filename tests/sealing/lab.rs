@@ -8,11 +8,11 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 /// Where the buckets begin in the segments of [`options`], and the records in a bucket.
 pub(crate) const BUCKETS_AT: usize = 16_384 + 4096;
-const BUCKET: usize = 16 << 10;
-const RECORDS_AT: usize = 512;
+const BUCKET: usize = 32 << 10;
+const RECORDS_AT: usize = 128;
 const SEED_AT: usize = 80;
 /// Bytes of a record before its payload.
-pub(crate) const HEAD: usize = 72;
+pub(crate) const HEAD: usize = 56;
 /// Bytes of a seal: a salt and a tag.
 pub(crate) const SEAL: usize = 32;
 
@@ -58,7 +58,7 @@ impl Intruder {
     /// Where the record of this ID begins; the first, if it is there under several contexts.
     pub(crate) fn find(&self, id: &SessionId) -> usize {
         let all = self.all();
-        let is_there = |at: &usize| all[*at + 40..].starts_with(id.as_bytes());
+        let is_there = |at: &usize| all[*at + 24..].starts_with(id.as_bytes());
         let words = (BUCKETS_AT + RECORDS_AT..all.len() - HEAD).step_by(8);
         words.into_iter().find(is_there).expect("a record of this ID")
     }
@@ -67,7 +67,7 @@ impl Intruder {
     pub(crate) fn records_of(&self, is_one: impl Fn(&[u8]) -> bool) -> Vec<Vec<u8>> {
         let all = self.all();
         let words = (BUCKETS_AT + RECORDS_AT..all.len() - HEAD).step_by(8);
-        let begins = |at: &usize| is_one(&all[at + 40..][..32]);
+        let begins = |at: &usize| is_one(&all[at + 24..][..32]);
         words.filter(begins).map(|at| record_in(&all, at)).collect()
     }
 
@@ -80,7 +80,7 @@ impl Intruder {
     pub(crate) fn forge(&self, at: usize, record: &[u8]) {
         self.write(at, record);
         let seed = u64::from_ne_bytes(*self.all()[SEED_AT..].first_chunk().expect("a seed"));
-        let check = xxh3_64_with_seed(&self.record(at)[8..], seed);
+        let check = xxh3_64_with_seed(&self.record(at)[4..], seed) as u32;
         self.write(at, &check.to_ne_bytes());
     }
 }
@@ -88,7 +88,7 @@ impl Intruder {
 /// As long as its head says, as far as there are bytes.
 fn record_in(all: &[u8], at: usize) -> Vec<u8> {
     let payload = usize::from(u16::from_ne_bytes([all[at + 8], all[at + 9]]));
-    let seal = if all[at + 11] & 8 == 0 { 0 } else { SEAL };
+    let seal = if all[at + 11] & 2 == 0 { 0 } else { SEAL };
     let len = HEAD + (payload + seal).next_multiple_of(8);
     all[at..(at + len).min(all.len())].to_vec()
 }

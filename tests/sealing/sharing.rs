@@ -61,7 +61,7 @@ fn forked_workers_share_the_key_and_never_a_salt() {
     assert_eq!(cache.stats().misses(), 0);
     let records = Intruder::at(&cache).records_of(|id| id[8..] == [0x5a; 24]);
     assert_eq!(records.len() as u64, WORKERS * EACH + 1);
-    let salts: HashSet<&[u8]> = records.iter().map(|record| &record[72..88]).collect();
+    let salts: HashSet<&[u8]> = records.iter().map(|record| &record[56..72]).collect();
     assert_eq!(salts.len(), records.len());
 }
 

@@ -24,7 +24,7 @@ impl Play {
     }
 
     pub(crate) fn create(&self) -> Cache {
-        let options = with_buckets(Options::new().processes(16), 1, 16 << 10);
+        let options = with_buckets(Options::new().processes(16), 1, 32 << 10);
         options.create(&self.name.0).expect("a segment")
     }
 

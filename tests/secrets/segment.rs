@@ -23,7 +23,7 @@ struct Stage {
 impl Stage {
     fn new() -> Self {
         let options = Options::new().processes(8);
-        let cache = with_buckets(options, 1, 16 << 10).create_memfd().expect("a segment");
+        let cache = with_buckets(options, 1, 32 << 10).create_memfd().expect("a segment");
         let canary = Canary::new(900);
         Self { cache, canary, needles: canary.needles(WORD) }
     }

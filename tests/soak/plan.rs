@@ -29,10 +29,10 @@ pub(crate) const LINES: u32 = 16;
 pub(crate) const SLICE: u64 = 4000;
 /// Of calm and storm: with less the rates say little.
 const PAIRS_MIN: u32 = 3;
-/// Of 16 KiB: a little less than what the customers have.
-const BUCKETS: u32 = 9;
-/// Sessions of the smallest size in a bucket.
-const SLOTS: usize = 96;
+/// Of 32 KiB: a little less than what the customers have.
+const BUCKETS: u32 = 4;
+/// Sessions in a bucket, at the very most.
+const SLOTS: usize = 256;
 
 pub(crate) struct Plan {
     /// All of it.
@@ -109,7 +109,7 @@ impl Plan {
 }
 
 pub(crate) fn options() -> Options {
-    with_buckets(Options::new().processes(LINES).lifetime(LIFETIME), BUCKETS, 16 << 10)
+    with_buckets(Options::new().processes(LINES).lifetime(LIFETIME), BUCKETS, 32 << 10)
 }
 
 /// Sessions that the segment can hold at the very most.

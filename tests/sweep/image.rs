@@ -3,11 +3,10 @@
 use std::ops::Range;
 
 const BUCKETS_OFFSET_AT: usize = 40;
-const BUCKET_SLOTS_AT: usize = 60;
 const MEMBERS_LOCK_AT: usize = 192;
 const RING_LOCK_AT: usize = 4096 + 8;
 const BUCKET_HEADER_BYTES: usize = 128;
-const RECORD_HEAD_WORDS: usize = 9;
+const RECORD_HEAD_WORDS: usize = 7;
 const OWNER_DIED: u32 = 0x4000_0000;
 const TID_MASK: u32 = 0x3fff_ffff;
 
@@ -48,8 +47,8 @@ impl Image {
 
     /// The slot whose record is being moved over itself, and how many words of it are done.
     pub(crate) fn journal(&self) -> Option<(u32, u32)> {
-        let slot = self.u32(self.bucket() + 12).checked_sub(1)?;
-        Some((slot, self.u32(self.bucket() + 28)))
+        let slot = self.u32(self.bucket() + 16).checked_sub(1)?;
+        Some((slot, self.u32(self.bucket() + 32)))
     }
 
     pub(crate) fn used_slots(&self) -> usize {
@@ -64,6 +63,8 @@ impl Image {
     pub(crate) fn check_at_rest(&self) {
         assert!(!self.is_being_changed() && self.journal().is_none(), "still being changed");
         let records = self.record_words();
+        let slots = self.slots();
+        assert!(slots.is_multiple_of(2) || self.slot(slots) == 0, "a slot that is not counted");
         let mut used = vec![false; records.len()];
         for index in 0..self.slots() {
             let slot = self.slot(index);
@@ -85,11 +86,11 @@ impl Image {
     }
 
     fn record_words(&self) -> Range<usize> {
-        (self.bucket() + BUCKET_HEADER_BYTES + self.slots() * 4) / 8..self.0.len() / 8
+        (self.bucket() + BUCKET_HEADER_BYTES) / 8..self.0.len() / 8 - self.slots().div_ceil(2)
     }
 
     fn slot(&self, index: usize) -> u32 {
-        self.u32(self.bucket() + BUCKET_HEADER_BYTES + index * 4)
+        self.u32(self.0.len() - 8 * (index / 2 + 1) + index % 2 * 4)
     }
 
     fn bucket(&self) -> usize {
@@ -97,7 +98,7 @@ impl Image {
     }
 
     fn slots(&self) -> usize {
-        self.u32(BUCKET_SLOTS_AT) as usize
+        self.u32(self.bucket() + 12) as usize
     }
 
     fn lock(&self, at: usize) -> Lock {

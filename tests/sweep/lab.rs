@@ -126,6 +126,8 @@ impl Lab {
 
     /// Asks for everything, and so repairs what a dead process left.
     pub(crate) fn state(&self) -> State {
+        // Takes the lock, as what finds a session does not.
+        let _ = self.cache.size_of(&context(), &id(0));
         let sessions = (0..NUMBERS).filter_map(|number| {
             match self.cache.get_session(&context(), &id(number)) {
                 Ok(session) => Some((number, check(number, session.bytes()))),
@@ -163,7 +165,7 @@ pub(crate) fn options() -> Options {
     // A lookup wipes private memory for the longest session: short ones spare many steps.
     let options = Options::new().processes(2).max_session(400).lifetime(LIFETIME);
     // Whoever waits for a second waits for a lock that nobody will release.
-    with_buckets(options.lock_deadline(Duration::from_secs(1)), 1, 16 << 10)
+    with_buckets(options.lock_deadline(Duration::from_secs(1)), 1, 32 << 10)
 }
 
 /// Behind the end of any sweep.

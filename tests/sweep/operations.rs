@@ -112,9 +112,9 @@ fn full(lab: &mut Lab) {
     fill_up(lab, 2);
 }
 
-/// 33 of them, each with a head of 72 bytes, in what the first has left of 15,936 bytes.
+/// 70 of them, each with a head of 56 bytes and a slot, in what the first has left of 32,640 bytes.
 fn fill_up(lab: &mut Lab, from: u64) {
-    (from..from + 33).for_each(|number| lab.store(number, OLD, 400, later()));
+    (from..from + 70).for_each(|number| lab.store(number, OLD, 400, later()));
     assert_eq!(lab.cache.stats().evicted, 0, "it was to be full, not overfull");
 }
 

@@ -134,7 +134,7 @@ fn constants() -> Expected {
     let ticks = lifetime / u64::from(plan(some, 256, 1, lifetime).expect("valid").use_tick_secs);
     let sessions = |n| plan(Size::Sessions(n), 256, 1, 1).expect("valid").total_bytes;
     let magic = MAGIC.to_ne_bytes().map(|byte| format!("{byte:02x}"));
-    let slots = geometry.bucket_slots * 16_384 / geometry.bucket_bytes;
+    let slots = geometry.bucket_slots * 32_768 / geometry.bucket_bytes;
     let rows = [
         ("MAGIC", magic.join(" ")),
         ("LAYOUT_VERSION", LAYOUT_VERSION.to_string()),
@@ -151,7 +151,7 @@ fn constants() -> Expected {
         ("WAITERS", format!("{WAITERS:#x}")),
         ("OWNER_DIED", format!("{OWNER_DIED:#x}")),
         ("TID_MASK", format!("{TID_MASK:#x}")),
-        ("slots in 16 KiB of a bucket", slots.to_string()),
+        ("slots in 32 KiB of a bucket", slots.to_string()),
         ("slots of the largest bucket", SLOTS_MAX.to_string()),
         ("max_session_bytes", format!("{min} to {max}")),
         ("member_count", format!("1 to {members}")),
@@ -182,7 +182,7 @@ fn key_copy() -> Expected {
     let staged = Staged::new(epoch - 1, &keys, KeySource::Rotation, seed);
     let words = staged.words();
     let bytes = |n: u8| u64::from_ne_bytes([n; 8]);
-    let check = crate::hash::check(seed, &staged.bytes()[crate::words::WORD..]);
+    let check = crate::hash::wide_check(seed, &staged.bytes()[crate::words::WORD..]);
     let find = |value: u64| {
         let first = words.iter().position(|word| *word == value).expect("it is there");
         let last = words.iter().rposition(|word| *word == value).expect("it is there");
@@ -215,27 +215,26 @@ fn key_copy() -> Expected {
 
 /// A row for each range of session limits that have the same bucket.
 fn bucket_sizes() -> Expected {
-    let mut ranges: Vec<(u32, u32, [u64; 4])> = Vec::new();
+    let mut ranges: Vec<(u32, u32, [u64; 3])> = Vec::new();
     for limit in 0..=u16::MAX.into() {
         let Ok(geometry) = plan(Size::Bytes(3 << 20), limit, 1, 1) else { continue };
         let shape = [
             geometry.bucket_bytes.into(),
             geometry.bucket_slots.into(),
-            geometry.records_offset() as u64,
-            geometry.bucket_words() as u64,
+            geometry.body_words() as u64,
         ];
         match ranges.last_mut() {
             Some((_, last, same)) if *same == shape => *last = limit,
             _ => ranges.push((limit, limit, shape)),
         }
     }
-    let row = |(first, last, shape): (u32, u32, [u64; 4])| {
+    let row = |(first, last, shape): (u32, u32, [u64; 3])| {
         let numbers = shape.iter().map(u64::to_string);
         std::iter::once(format!("{first} to {last}")).chain(numbers).collect()
     };
     Expected {
         heading: "2.2 Geometry".into(),
-        columns: &["session limit", "bucket bytes", "slots", "records at", "words for records"],
+        columns: &["session limit", "bucket bytes", "slots", "words of the body"],
         rows: ranges.into_iter().map(row).collect(),
     }
 }

@@ -38,13 +38,14 @@ pub(crate) fn with_buckets(options: Options, buckets: u32, bucket_bytes: u32) ->
 /// A session of `len` bytes, at least [`HEAD`].
 pub(crate) fn payload(number: u64, serial: u64, len: usize) -> Vec<u8> {
     assert!(len >= HEAD);
-    let mut bytes = Vec::with_capacity(len + 8);
-    bytes.extend_from_slice(&number.to_le_bytes());
-    bytes.extend_from_slice(&serial.to_le_bytes());
-    bytes.extend_from_slice(&(len as u32).to_le_bytes());
+    // Up to seven bytes too many, for whole words of the pattern.
+    let mut bytes = vec![0; len + 7];
+    bytes[..8].copy_from_slice(&number.to_le_bytes());
+    bytes[8..16].copy_from_slice(&serial.to_le_bytes());
+    bytes[16..HEAD].copy_from_slice(&(len as u32).to_le_bytes());
     let mut pattern = Rng::new(number ^ serial.rotate_left(32));
-    while bytes.len() < len {
-        bytes.extend_from_slice(&pattern.next().to_le_bytes());
+    for word in bytes[HEAD..].as_chunks_mut().0 {
+        *word = pattern.next().to_le_bytes();
     }
     bytes.truncate(len);
     bytes
@@ -56,10 +57,11 @@ pub(crate) fn check(number: u64, bytes: &[u8]) -> u64 {
     let serial = bytes.get(8..16).and_then(|serial| serial.try_into().ok()).map(u64::from_le_bytes);
     let serial = serial.unwrap_or_else(|| panic!("session {number}: {} bytes only", bytes.len()));
     let expected = payload(number, serial, bytes.len().max(HEAD));
-    let wrong = expected.iter().zip(bytes).position(|(expected, found)| expected != found);
+    let wrong = || expected.iter().zip(bytes).position(|(expected, found)| expected != found);
     assert!(
-        wrong.is_none() && bytes.len() >= HEAD,
-        "session {number}: byte {wrong:?} of {} is wrong (serial {serial})",
+        expected == bytes,
+        "session {number}: byte {:?} of {} is wrong (serial {serial})",
+        wrong(),
         bytes.len()
     );
     serial

@@ -74,7 +74,11 @@ impl Window {
     }
 
     pub(crate) fn bytes(&self, at: usize, words: usize) -> Vec<u8> {
-        (at..at + words).flat_map(|at| self.get(at).to_ne_bytes()).collect()
+        let mut bytes = vec![0; words * 4];
+        for (bytes, at) in bytes.as_chunks_mut().0.iter_mut().zip(at..) {
+            *bytes = self.get(at).to_ne_bytes();
+        }
+        bytes
     }
 
     /// First word of a bucket, whatever number it has.

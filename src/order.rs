@@ -72,7 +72,7 @@ impl Order {
     }
 
     /// The first word of the smallest gap between records, or before the word `limit`, that has room
-    /// for `words`.
+    /// for `words`. None where a record lies beyond `limit`, which is needed for a slot.
     pub(crate) fn gap(&self, words: usize, limit: usize) -> Option<usize> {
         let (mut end, mut best) = (0, None);
         let starts = self.places().iter().map(|place| (place.at.into(), place.words.into()));
@@ -83,6 +83,6 @@ impl Order {
             }
             end = end.max(start + len);
         }
-        best.map(|(_, at)| at)
+        best.filter(|_| end <= limit).map(|(_, at)| at)
     }
 }

@@ -26,11 +26,11 @@ impl Sealer {
 pub(crate) struct Seal<'a>(&'a Sealer);
 
 impl Seal<'_> {
-    pub(crate) fn close(&self, _head: &[u8; 64], _sealed: &mut [u8]) -> Option<()> {
+    pub(crate) fn close(&self, _head: &[u8; 52], _sealed: &mut [u8]) -> Option<()> {
         match *self.0 {}
     }
 
-    pub(crate) fn open(&self, _head: &[u8; 64], _sealed: &mut [u8]) -> Option<()> {
+    pub(crate) fn open(&self, _head: &[u8; 52], _sealed: &mut [u8]) -> Option<()> {
         match *self.0 {}
     }
 }

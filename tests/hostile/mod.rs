@@ -183,7 +183,7 @@ impl Victim {
 
 /// A segment whose seed, and so all places in it, are always the same.
 fn fixed_segment() -> Cache {
-    let cache = with_buckets(options().processes(4).lifetime(7 * DAY), 2, 16 << 10);
+    let cache = with_buckets(options().processes(4).lifetime(7 * DAY), 2, 32 << 10);
     let cache = cache.create_memfd().expect("a segment");
     let window = Window::new(cache.fd());
     window.set_u64(20, 1);

@@ -5,7 +5,7 @@ use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 use super::Input;
 use super::window::{
     BUCKET_HEADER_WORDS, BUCKET_WORDS, HEADER_WORDS, KEY_COPIES, KEY_COPY_WORDS, KEYS, KEYS_LOCK,
-    MEMBER_WORDS, MEMBERS, MEMBERS_LOCK, RECORD_HEAD_WORDS, RECORDS, SLOTS, Window,
+    MEMBER_WORDS, MEMBERS, MEMBERS_LOCK, RECORD_HEAD_WORDS, RECORDS, SLOT_COUNT, SLOTS, Window,
 };
 
 /// `TID_MASK` of the layout.
@@ -58,7 +58,8 @@ impl Window {
             13 => KEYS + any % (MEMBERS - KEYS),
             14 | 15 => MEMBERS + any % (4 * MEMBER_WORDS),
             16..=19 => bucket + b % BUCKET_HEADER_WORDS,
-            20 | 21 => bucket + BUCKET_HEADER_WORDS + b % SLOTS,
+            20 => bucket + SLOT_COUNT,
+            21 => self.slot(a, b),
             22 | 23 => self.used_slot(a, b),
             24..=28 => {
                 let (record, len) = self.record(a, self.used_slot(a, a >> 4));
@@ -118,27 +119,31 @@ impl Window {
         xxh3_64_with_seed(&self.bytes(at + 2, words - 2), self.get_u64(SEED))
     }
 
+    fn check_of_record(&self, at: usize, words: usize) -> u32 {
+        xxh3_64_with_seed(&self.bytes(at + 1, words - 1), self.get_u64(SEED)) as u32
+    }
+
     /// Another flag, time, writer or length of the ID in a whole record, and the check with it:
     /// whoever reads it has no reason to doubt it. Its bytes stay those of its session.
     fn reforge(&self, input: &mut Input<'_>) -> Option<()> {
         let (a, field, value) = (input.byte()?.into(), input.byte()?, input.byte()?);
         let slot = self.used_slot(a, a >> 1);
         let (at, words) = self.record(a, slot);
-        if self.get_u64(at) != self.check_of(at, words) {
+        if self.get(at) != self.check_of_record(at, words) {
             return Some(());
         }
         let (place, shift) = match field % 6 {
-            0 => (2, 16), // the ID's length
-            1 => (2, 24), // flags
-            2 => (3, 8),  // writer, protocol
-            3 => (4, 24), // expiry
-            4 => (4, 0),
-            _ => (5, 16), // creation
+            0 => (2, 16), // the ID's length, flags
+            1 => (2, 24), // flags, protocol
+            2 => (3, 16), // writer
+            3 => (1, 24), // expiry
+            4 => (1, 0),
+            _ => (3, 0), // span
         };
         let mask = 0xff << shift;
         let was = self.get(at + place);
         self.set(at + place, was & !mask | u32::from(value) << shift);
-        self.seal(at, words);
+        self.set(at, self.check_of_record(at, words));
         Some(())
     }
 
@@ -154,19 +159,18 @@ impl Window {
         let copy: Vec<u32> = (record..record + words).map(|at| self.get(at)).collect();
         let tag = self.get(source) & 0xffff_0000;
         copy.iter().zip(target..).for_each(|(word, at)| self.set(at, *word));
-        let slot = self.bucket(to) + BUCKET_HEADER_WORDS + usize::from(slot) % SLOTS;
-        self.set(slot, tag | (position as u32 + 1));
+        self.set(self.slot(to, slot.into()), tag | (position as u32 + 1));
         Some(())
     }
 
     /// Many slots at once: all the same, or one behind the other.
     fn fill_slots(&self, input: &mut Input<'_>) -> Option<()> {
         let (bucket, step, first) = (input.byte()?, input.byte()?, input.u32()?);
-        let slots = self.bucket(bucket.into()) + BUCKET_HEADER_WORDS;
         for nth in 0..SLOTS {
             let value = first.wrapping_add(u32::from(step) * nth as u32);
-            self.set(slots + nth, value);
+            self.set(self.slot(bucket.into(), nth), value);
         }
+        self.set(self.bucket(bucket.into()) + SLOT_COUNT, SLOTS as u32);
         Some(())
     }
 }

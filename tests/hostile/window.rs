@@ -18,14 +18,17 @@ pub(crate) const KEY_COPIES: usize = KEYS + 32;
 pub(crate) const KEY_COPY_WORDS: usize = 1056;
 pub(crate) const MEMBERS: usize = 4096;
 pub(crate) const MEMBER_WORDS: usize = 160;
-pub(crate) const BUCKET_WORDS: usize = 4096;
+pub(crate) const BUCKET_WORDS: usize = 8192;
 pub(crate) const BUCKET_HEADER_WORDS: usize = 32;
-pub(crate) const SLOTS: usize = 96;
+/// In a bucket's header.
+pub(crate) const SLOT_COUNT: usize = 3;
 /// From a bucket's start to its records.
-pub(crate) const RECORDS: usize = BUCKET_HEADER_WORDS + SLOTS;
-pub(crate) const RECORD_HEAD_WORDS: usize = 18;
+pub(crate) const RECORDS: usize = BUCKET_HEADER_WORDS;
+pub(crate) const RECORD_HEAD_WORDS: usize = 14;
+/// More than these buckets ever have.
+pub(crate) const SLOTS: usize = 40;
 
-/// The words of a segment of buckets of 16 KiB.
+/// The words of a segment of buckets of 32 KiB.
 #[derive(Debug)]
 pub(crate) struct Window {
     map: MmapRaw,
@@ -86,12 +89,17 @@ impl Window {
         self.buckets + index % self.bucket_count * BUCKET_WORDS
     }
 
+    /// The `nth` slot of a bucket, whether it counts or not: they come from its end.
+    pub(crate) fn slot(&self, bucket: usize, nth: usize) -> usize {
+        let nth = nth % SLOTS;
+        self.bucket(bucket) + BUCKET_WORDS - 2 * (nth / 2 + 1) + nth % 2
+    }
+
     /// The `nth` slot of a bucket that is not empty; the `nth` of all if there is none.
     pub(crate) fn used_slot(&self, bucket: usize, nth: usize) -> usize {
-        let slots = self.bucket(bucket) + BUCKET_HEADER_WORDS;
-        let used = || (slots..slots + SLOTS).filter(|at| self.get(*at) != 0);
+        let used = || (0..SLOTS).map(|nth| self.slot(bucket, nth)).filter(|at| self.get(*at) != 0);
         let count = used().count().max(1);
-        used().nth(nth % count).unwrap_or(slots + nth % SLOTS)
+        used().nth(nth % count).unwrap_or(self.slot(bucket, nth))
     }
 
     /// First word of the record that a slot of the bucket points at, and its length, as far as it

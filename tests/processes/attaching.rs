@@ -16,7 +16,7 @@ const IDS: u64 = 300;
 /// The version that goes with a session's number and length, so that a tool that sees no bytes
 /// can tell whether what it sees belongs together.
 fn protocol(number: u64, len: usize) -> u16 {
-    (number * 31 + len as u64 * 7) as u16
+    [0x0303, 0x0304, 0xfefd, 0xfefc, 0][(number * 31 + len as u64 * 7) as usize % 5]
 }
 
 fn store(cache: &Cache, number: u64, serial: u64, len: usize) {

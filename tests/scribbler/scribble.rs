@@ -6,7 +6,7 @@ use super::Board;
 use super::payload::Rng;
 use super::window::{
     BUCKET_HEADER_WORDS, BUCKET_WORDS, HEADER_WORDS, KEYS, KEYS_LOCK, MEMBERS, MEMBERS_LOCK,
-    RECORD_HEAD_WORDS, RECORDS, RETIRED, Window,
+    RECORD_HEAD_WORDS, RECORDS, RETIRED, SLOTS, Window,
 };
 
 const GENERATION: usize = 1;
@@ -41,7 +41,7 @@ impl Scribbler<'_> {
             14..16 => self.lock_word(KEYS_LOCK),
             16..22 => self.noise(bucket + GENERATION, 1),
             22..34 => self.noise(bucket + 2, BUCKET_HEADER_WORDS - 2),
-            34..38 => self.noise(bucket + BUCKET_HEADER_WORDS, RECORDS - BUCKET_HEADER_WORDS),
+            34..38 => self.noise(bucket + BUCKET_WORDS - SLOTS, SLOTS),
             38..72 => self.record(bucket),
             72..78 => self.noise(bucket + RECORDS, BUCKET_WORDS - RECORDS),
             78 => self.noise(MEMBERS_LOCK + 1, 1),
@@ -78,7 +78,7 @@ impl Scribbler<'_> {
     fn record(&mut self, bucket: usize) {
         let number = (bucket - self.window.buckets) / BUCKET_WORDS;
         let mut pick = || {
-            let slot = self.window.used_slot(number, self.rng.below(96) as usize);
+            let slot = self.window.used_slot(number, self.rng.below(SLOTS as u64) as usize);
             self.window.record(number, slot)
         };
         let ((from, words), (to, _)) = (pick(), pick());

@@ -32,10 +32,15 @@ pub(crate) struct Lab {
     pub(crate) raw: Raw,
     pub(crate) board: Shared<Board>,
     pub(crate) report: Arc<Report>,
+    /// Bytes of the session that an operation stores.
+    pub(crate) len: usize,
     file: File,
     /// All that was or is to be stored: the serials of a number, by the words of their payload.
     canaries: HashMap<u64, (u64, u64)>,
 }
+
+/// Unless somebody needs another one: short ones spare many steps.
+pub(crate) const LEN: usize = 200;
 
 /// What the child tells.
 #[repr(C)]
@@ -76,6 +81,7 @@ impl Lab {
             cache,
             board: Shared::new(),
             report: Report::new(),
+            len: LEN,
             file,
             canaries: HashMap::new(),
         }
@@ -162,8 +168,7 @@ impl Lab {
 }
 
 pub(crate) fn options() -> Options {
-    // A lookup wipes private memory for the longest session: short ones spare many steps.
-    let options = Options::new().processes(2).max_session(400).lifetime(LIFETIME);
+    let options = Options::new().processes(2).max_session(2000).lifetime(LIFETIME);
     // Whoever waits for a second waits for a lock that nobody will release.
     with_buckets(options.lock_deadline(Duration::from_secs(1)), 1, 32 << 10)
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use shmtls::{Cache, Expiry, Inserted, Miss, TicketKey};
 
 use super::image::Lock;
-use super::lab::{Lab, later, options};
+use super::lab::{LEN, Lab, later, options};
 use super::payload::{context, id, payload};
 use super::procs::fork;
 use super::raw_keys::key;
@@ -31,7 +31,6 @@ const NOTHING_ELSE: fn(&Lab, bool) = |_, _| {};
 const IT: u64 = 50;
 const OLD: u64 = 1;
 const NEW: u64 = 2;
-const LEN: usize = 200;
 
 pub(crate) const STORING: [Operation; 4] = [
     INSERT,
@@ -105,16 +104,20 @@ fn few_and_it(lab: &mut Lab) {
     lab.store(4, OLD, 100, later());
 }
 
-/// Full of long ones but for the first, which goes first: the others move by less than they are.
+/// Full, and the first goes first: it makes room for one that is longer than its gap, and than what
+/// is left at the end. So the others move, by less than most of them are long.
 fn full(lab: &mut Lab) {
-    lab.payload(IT, NEW, LEN);
-    lab.store(1, OLD, 120, later());
-    fill_up(lab, 2);
+    fill_up(lab, later());
 }
 
-/// 70 of them, each with a head of 56 bytes and a slot, in what the first has left of 32,640 bytes.
-fn fill_up(lab: &mut Lab, from: u64) {
-    (from..from + 70).for_each(|number| lab.store(number, OLD, 400, later()));
+/// With a head of 56 bytes and a slot for each, all but 220 of the 32,640 bytes. Nine are so much
+/// shorter and older that the first of them goes rather than a long one.
+fn fill_up(lab: &mut Lab, first: Expiry) {
+    lab.len = 1100;
+    lab.payload(IT, NEW, lab.len);
+    lab.store(1, OLD, 1000, first);
+    (2..=9).for_each(|number| lab.store(number, OLD, 1000, later()));
+    (10..=22).for_each(|number| lab.store(number, OLD, 1700, later()));
     assert_eq!(lab.cache.stats().evicted, 0, "it was to be full, not overfull");
 }
 
@@ -127,9 +130,7 @@ fn expired(lab: &mut Lab) {
 }
 
 fn full_expired(lab: &mut Lab) {
-    lab.payload(IT, NEW, LEN);
-    lab.store(1, OLD, 120, Expiry::after(Duration::from_secs(1)));
-    fill_up(lab, 2);
+    fill_up(lab, Expiry::after(Duration::from_secs(1)));
     wait_until_gone(lab, 1);
 }
 
@@ -200,7 +201,7 @@ fn insert(lab: &Lab, go: fn()) {
 
 /// Nothing is looked up yet: the child joins, and finds its robust list, on the way.
 fn first_insert(lab: &Lab, go: fn()) {
-    let (cache, bytes, expiry) = (&lab.cache, payload(IT, NEW, LEN), later());
+    let (cache, bytes, expiry) = (&lab.cache, payload(IT, NEW, lab.len), later());
     go();
     let stored = cache.insert(&context(), &id(IT), &bytes, expiry);
     assert!(!matches!(stored, Inserted::Busy | Inserted::Unchanged), "{stored:?}");
@@ -215,14 +216,14 @@ fn get_first(lab: &Lab, go: fn()) {
 }
 
 fn look_up(lab: &Lab, number: u64, go: fn()) {
-    let (cache, context, id, mut bytes) = (warm(lab), context(), id(number), [0; 512]);
+    let (cache, context, id, mut bytes) = (warm(lab), context(), id(number), [0; 2000]);
     go();
     let found = cache.get(&context, &id, &mut bytes);
     assert!(found.is_ok(), "{found:?}");
 }
 
 fn get_expired(lab: &Lab, go: fn()) {
-    let (cache, context, id, mut bytes) = (warm(lab), context(), id(7), [0; 512]);
+    let (cache, context, id, mut bytes) = (warm(lab), context(), id(7), [0; 2000]);
     go();
     assert_eq!(cache.get(&context, &id, &mut bytes), Err(Miss::Expired));
 }

@@ -18,7 +18,11 @@ fn sweep(
         if steps % 7 == 0 {
             let _ = die_after(steps * 13 % 4000, || lab.repair());
         }
-        lab.repair();
+        assert_eq!(
+            lab.repair().lost,
+            0,
+            "{steps} steps: who is whole, or not there yet, is not lost"
+        );
         lab.check();
         verdict(&lab.sessions(), finished);
         if finished {

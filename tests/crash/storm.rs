@@ -101,7 +101,10 @@ impl Storm {
         table::add(&row);
         assert_eq!(row.late, 0, "{told}: somebody waited for too long: {row}");
         let late_wakes = stats.lock_late_wakes;
-        assert!(late_wakes <= row.ops / 5000, "{told}: wake-ups are lost: {row}");
+        // Who was woken may be killed for want of memory before he has the lock: then the next one
+        // comes by his slice.
+        let swallowed = if self.plan.starves { stats.recoveries() } else { 0 };
+        assert!(late_wakes <= row.ops / 5000 + swallowed, "{told}: wake-ups are lost: {row}");
         // Wide windows may fill a deadline, one behind the other, and so may waits for memory.
         let is_prompt = self.ids == Ids::Fresh && !battery::IS_WIDE && !self.plan.starves;
         if delay < CROWDED && is_prompt {

@@ -52,7 +52,7 @@ impl Default for Options {
 
 impl Options {
     /// 32 MiB, sessions of up to 10 KiB that live an hour, 128 processes, mode 0600. That is room
-    /// for some 49,000 sessions of which a third bring client certificates, or 117,000 without.
+    /// for some 51,000 sessions of which a third bring client certificates, or 125,000 without.
     pub fn new() -> Self {
         Self {
             size: None,
@@ -72,7 +72,7 @@ impl Options {
         }
     }
 
-    /// Bytes of the whole segment, rounded down to whole buckets. At least one bucket (16 KiB)
+    /// Bytes of the whole segment, rounded down to whole buckets. At least one bucket (32 KiB)
     /// and the tables before it, at most 1 TiB. 32 MiB by default: half of Docker's /dev/shm.
     pub fn size(self, bytes: u64) -> Self {
         Self { size: Some(Size::Bytes(bytes)), ..self }

@@ -24,6 +24,7 @@ impl Window {
             2 | 3 => self.reforge(input)?,
             4 | 5 => self.copy_record(input)?,
             6 => self.fill_slots(input)?,
+            7 => self.note_move(input)?,
             kind => {
                 let at = self.place(kind, input)?;
                 let value = self.value(self.get(at), input, tid)?;
@@ -51,7 +52,7 @@ impl Window {
         let (a, b) = (usize::from(input.byte()?), usize::from(input.byte()?));
         let (any, bucket) = (a << 8 | b, self.bucket(a));
         Some(match kind {
-            7 | 8 => any % HEADER_WORDS,
+            8 => any % HEADER_WORDS,
             9 => HEADER_WORDS + any % 256,
             10 | 11 => KEYS + b % 4,
             12 => KEY_COPIES + a % 2 * KEY_COPY_WORDS + b % 64,
@@ -160,6 +161,27 @@ impl Window {
         let tag = self.get(source) & 0xffff_0000;
         copy.iter().zip(target..).for_each(|(word, at)| self.set(at, *word));
         self.set(self.slot(to, slot.into()), tag | (position as u32 + 1));
+        Some(())
+    }
+
+    /// A journal that belongs together, as of a death while a record was moved: to where a slot points,
+    /// from a little further, or from where nothing can lie.
+    fn note_move(&self, input: &mut Input<'_>) -> Option<()> {
+        let (a, distance, done) = (usize::from(input.byte()?), input.byte()?, input.byte()?);
+        let (bucket, slot) = (self.bucket(a), self.used_slot(a, a >> 1));
+        let to = (self.get(slot) & 0x1fff).saturating_sub(1);
+        let body = ((BUCKET_WORDS - RECORDS) / 2) as u32;
+        let from = match distance {
+            0..192 => to + u32::from(distance),
+            _ => body - u32::from(distance - 192),
+        };
+        let words = self.record(a, slot).1 as u32 / 2;
+        let behind = (bucket + BUCKET_WORDS - slot) as u32;
+        let index = (behind - 1) / 2 * 2 + slot as u32 % 2;
+        for (field, value) in (4..).zip([index + 1, from, to, words, u32::from(done)]) {
+            self.set(bucket + field, value);
+        }
+        self.set(bucket + 1, self.get(bucket + 1) | 1);
         Some(())
     }
 

@@ -124,7 +124,7 @@ fn a_session_that_expires_is_wiped_by_whoever_meets_it() {
         ("swept", |s| assert_eq!(s.cache.sweep().removed, 1)),
         ("looked up", |s| assert!(s.cache.get_session(&context(), &id(CANARY)).is_err())),
         ("asked for", |s| assert!(s.cache.take(&context(), &id(CANARY)).is_err())),
-        ("in the way", |s| s.fill(100..120, 700)),
+        ("in the way", |s| s.fill(100..150, 700)),
     ];
     let stages = ways.map(|way| (way, Stage::new()));
     for (_, stage) in &stages {
@@ -147,16 +147,16 @@ fn a_session_that_was_moved_is_in_one_place_only() {
         let stage = Stage::new();
         stage.fill(0..1, neighbour);
         stage.store_canary(soon(), false);
-        stage.fill(1..12, 700);
+        stage.fill(1..34, 700);
         let before = stage.places();
         let _ = stage.cache.remove(&context(), &id(0));
-        // Until one does not fit behind the last: then the bucket is packed.
+        // Until one fits neither behind the last nor in the gap: then the bucket is packed.
         for len in (500..8000).step_by(64) {
-            stage.fill(20..21, len);
+            stage.fill(200..201, len);
             if stage.places() != before {
                 break;
             }
-            let _ = stage.cache.remove(&context(), &id(20));
+            let _ = stage.cache.remove(&context(), &id(200));
         }
         stage.assert_there();
         let places = stage.places();
@@ -178,7 +178,8 @@ fn a_session_that_was_moved_from_the_end_leaves_nothing_there() {
     stage.store_canary(soon(), false);
     let before = stage.places();
     let _ = stage.cache.remove(&context(), &id(0));
-    for len in (20..3000).step_by(16) {
+    // Longer than the gap.
+    for len in (3000..4500).step_by(16) {
         let bytes = payload(1000, 0, len);
         assert!(stage.cache.insert(&context(), &id(1000), &bytes, soon()).is_stored());
         if stage.places() != before {

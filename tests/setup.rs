@@ -9,8 +9,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use tempfile::TempDir;
 
 const BUILD_TOOLS: [&str; 3] = ["cargo", "cc", "pkg-config"];
-const PEERS: [&str; 8] =
-    ["c++", "openssl", "curl", "python3", "gnutls-cli", "nginx", "haproxy", "spin"];
+const PEERS: [&str; 9] =
+    ["c++", "openssl", "curl", "python3", "gnutls-cli", "nginx", "apache2", "haproxy", "spin"];
 
 #[test]
 fn a_complete_machine_is_left_alone() {
@@ -24,7 +24,8 @@ fn a_complete_machine_is_left_alone() {
 #[test]
 fn only_what_is_missing_is_installed() {
     let machine = Machine::new(
-        &[&BUILD_TOOLS[..], &["c++", "openssl", "python3", "nginx", "haproxy", "spin"]].concat(),
+        &[&BUILD_TOOLS[..], &["c++", "openssl", "python3", "nginx", "apache2", "haproxy", "spin"]]
+            .concat(),
     );
     assert!(machine.setup("build").0);
     assert_eq!(machine.apt_calls(), [""; 0]);
@@ -55,7 +56,8 @@ fn the_package_lists_are_fetched_only_if_they_must_be() {
     let machine = Machine::new(&BUILD_TOOLS);
     machine.write("no-lists", "");
     assert!(machine.setup("test").0);
-    let install = "install g++ openssl curl python3 gnutls-bin nginx-light haproxy spin";
+    let install =
+        "install g++ openssl curl python3 gnutls-bin nginx-light apache2-bin haproxy spin";
     assert_eq!(machine.apt_calls(), [install, "update", install]);
 }
 
@@ -67,7 +69,7 @@ fn without_root_it_asks_sudo() {
     assert!(machine.setup("test").0);
     assert_eq!(
         machine.apt_calls(),
-        ["install g++ openssl curl python3 gnutls-bin nginx-light haproxy spin"]
+        ["install g++ openssl curl python3 gnutls-bin nginx-light apache2-bin haproxy spin"]
     );
 }
 
@@ -77,7 +79,7 @@ fn what_it_cannot_do_it_says() {
     machine.program("id", "echo 1000");
     let (done, said) = machine.setup("test");
     let by_hand = "apt-get update && apt-get install -y --no-install-recommends \
-                   g++ openssl curl python3 gnutls-bin nginx-light haproxy spin";
+                   g++ openssl curl python3 gnutls-bin nginx-light apache2-bin haproxy spin";
     assert!(!done && said.contains(by_hand), "{said}");
     assert_eq!(machine.apt_calls(), [""; 0]);
 
@@ -119,7 +121,7 @@ echo "$action${1:+ }$*" >>"$ROOT/apt-calls"
 if [ "$action" = update ]; then rm -f "$ROOT/no-lists"; exit; fi
 [ ! -e "$ROOT/no-lists" ] || exit 100
 for package; do
-    case $package in gcc) program=cc ;; g++) program=c++ ;; gnutls-bin) program=gnutls-cli ;; nginx-light) program=nginx ;; *) program=$package ;; esac
+    case $package in gcc) program=cc ;; g++) program=c++ ;; gnutls-bin) program=gnutls-cli ;; nginx-light) program=nginx ;; apache2-bin) program=apache2 ;; *) program=$package ;; esac
     ln -sf cargo "$ROOT/bin/$program"
 done
 "#;

@@ -2,6 +2,7 @@
 //! that do one thing each. Whatever calls in from C stops panics here.
 #![allow(unsafe_code)]
 
+pub mod client;
 pub(super) mod ticket;
 
 use std::ffi::{c_int, c_long, c_uint, c_void};

@@ -99,7 +99,10 @@ use std::time::Duration;
 use ::openssl::ssl::{SslContextBuilder, SslOptions, SslSessionCacheMode};
 
 pub use self::context::context;
+// For `shmtls probe`, which must not be unsafe itself.
 pub use self::error::{ConfigError, InsertError};
+#[doc(hidden)]
+pub use self::ffi::client;
 pub use self::session_api::{session_get, session_get_buffer, session_insert, session_remove};
 
 use self::context::Host;

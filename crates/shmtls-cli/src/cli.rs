@@ -2,6 +2,8 @@
 
 use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
 
+#[cfg(feature = "probe")]
+use crate::commands::probe;
 use crate::commands::{completions, create, keys, list, man, procs, purge};
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -67,6 +69,9 @@ pub(crate) enum Command {
     /// Remove sessions
     #[command(after_help = purge::EXAMPLES)]
     Purge(purge::Args),
+    #[cfg(feature = "probe")]
+    #[command(after_help = probe::EXAMPLES)]
+    Probe(probe::Args),
     /// Print a completion script for a shell
     #[command(after_help = completions::EXAMPLES)]
     Completions(completions::Args),
@@ -101,6 +106,8 @@ impl Command {
             Self::Procs(args) => args.run(output),
             Self::Keys(args) => args.run(output),
             Self::Purge(args) => args.run(output),
+            #[cfg(feature = "probe")]
+            Self::Probe(args) => args.run(output),
             Self::Completions(args) => args.run(Cli::command()),
             Self::Man(args) => args.run(Cli::command()),
         }

@@ -12,6 +12,8 @@ mod failure;
 mod discover;
 mod segment;
 mod watch;
+#[cfg(feature = "probe")]
+mod probe;
 mod commands;
 mod cli;
 mod signals;

@@ -5,5 +5,7 @@ pub(crate) mod create;
 pub(crate) mod keys;
 pub(crate) mod list;
 pub(crate) mod man;
+#[cfg(feature = "probe")]
+pub(crate) mod probe;
 pub(crate) mod procs;
 pub(crate) mod purge;

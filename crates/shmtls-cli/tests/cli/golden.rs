@@ -80,10 +80,12 @@ fn purge() {
     assert!(cache.is_empty());
 }
 
+/// Of a program with all its commands.
+#[cfg(feature = "probe")]
 #[test]
 fn help() {
     assert_golden("help.txt", &stdout(&["--help"]));
-    for command in ["create", "list", "procs", "keys", "purge", "completions", "man"] {
+    for command in ["create", "list", "procs", "keys", "purge", "probe", "completions", "man"] {
         let help = stdout(&[command, "--help"]);
         assert!(help.contains("\nExamples:\n  shmtls "), "{command}: {help}");
         assert_golden(&format!("help-{command}.txt"), &help);

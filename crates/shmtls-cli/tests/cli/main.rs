@@ -5,6 +5,8 @@ mod support;
 mod bad_input;
 mod golden;
 mod pages;
+#[cfg(feature = "probe")]
+mod probe;
 mod processes;
 mod schema;
 mod segments;

@@ -1,8 +1,8 @@
 //! What lies inside one bucket, and how it is found. Nothing is changed here but a use time.
 //!
-//! A bucket is a heap of records, from its start, and an array of slots that grows towards them from
-//! its end, in the order in which the sessions came. Two slots share a word, and an entry appears
-//! and disappears with one store; whatever no slot points at is free.
+//! A bucket is a heap of records, from its start, and an array of slots that grows towards them
+//! from its end, in the order in which the sessions came. Two slots share a word, and an entry
+//! appears and disappears with one store; whatever no slot points at is free.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -146,8 +146,8 @@ impl<'a> BucketRef<'a> {
         Some(Entry { slot: slot_index, at, head })
     }
 
-    /// Notes the use of an entry, with the lock or without it: one exchange, and only while there is
-    /// something to note. If the word has changed meanwhile, the owner's change is the one that
+    /// Notes the use of an entry, with the lock or without it: one exchange, and only while there
+    /// is something to note. If the word has changed meanwhile, the owner's change is the one that
     /// counts.
     pub(crate) fn touch(self, entry: &Entry, tick: u8) {
         let (word, shift) = self.slot_place(entry.slot);
@@ -174,8 +174,8 @@ impl<'a> BucketRef<'a> {
         Some((next + GHOSTS - 1 - at) % GHOSTS)
     }
 
-    /// Appends the record of `entry` to private bytes that have the room. Without the lock it may be
-    /// a mixture: its check tells.
+    /// Appends the record of `entry` to private bytes that have the room. Without the lock it may
+    /// be a mixture: its check tells.
     pub(crate) fn copy_out(self, entry: &Entry, bytes: &mut Vec<u8>) {
         words::append(bytes, &self.body[entry.at..entry.at + entry.head.words()]);
     }

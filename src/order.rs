@@ -71,8 +71,8 @@ impl Order {
         self.len = kept;
     }
 
-    /// The first word of the smallest gap between records, or before the word `limit`, that has room
-    /// for `words`. None where a record lies beyond `limit`, which is needed for a slot.
+    /// The first word of the smallest gap between records, or before the word `limit`, that has
+    /// room for `words`. None where a record lies beyond `limit`, which is needed for a slot.
     pub(crate) fn gap(&self, words: usize, limit: usize) -> Option<usize> {
         let (mut end, mut best) = (0, None);
         let starts = self.places().iter().map(|place| (place.at.into(), place.words.into()));

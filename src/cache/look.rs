@@ -1,4 +1,5 @@
-//! The way out: a lookup beside whoever changes the bucket, and with its lock where that does not do.
+//! The way out: a lookup beside whoever changes the bucket, and with its lock where that does not
+//! do.
 
 use super::Cache;
 use crate::departures::Departures;

@@ -66,6 +66,9 @@ impl Slot {
     }
 }
 
+/// Where the tag of the first of two slots lies, and 1 in both tags.
+const TAG_MASK: u64 = 0xff << 16;
+const TAGS: u64 = 1 << 16 | 1 << 48;
 const AT_MASK: u32 = (1 << HITS_SHIFT) - 1;
 const HITS_SHIFT: u32 = 13;
 
@@ -90,16 +93,24 @@ impl<'a> BucketRef<'a> {
     /// Searches for a key. Bounded by the slots, whatever they hold.
     pub(crate) fn find(self, tag: u8, key: &Key) -> Found {
         let mut found = Found::Absent;
-        for index in 0..self.slot_count() {
-            let slot = self.slot(index);
-            if slot.tag() != tag {
-                continue;
-            }
-            let Some(entry) = self.entry(index, slot) else { continue };
-            match record::compare_key(self.body, entry.at, &entry.head, key) {
-                KeyMatch::Same => return Found::Entry(entry),
-                KeyMatch::OtherContext => found = Found::OtherContext,
-                KeyMatch::Other => {}
+        let count = self.slot_count();
+        let wanted = u64::from(tag) * TAGS;
+        // Two slots at a time, and most of them belong to others.
+        for pair in 0..slot_words(count) {
+            let slots = self.slot_place(2 * pair).0.load(Relaxed);
+            let differing = slots ^ wanted;
+            for (half, mask) in [TAG_MASK, TAG_MASK << u32::BITS].into_iter().enumerate() {
+                let index = 2 * pair + half;
+                if differing & mask != 0 || index >= count {
+                    continue;
+                }
+                let slot = Slot::from_word((slots >> (half as u32 * u32::BITS)) as u32);
+                let Some(entry) = self.entry(index, slot) else { continue };
+                match record::compare_key(self.body, entry.at, &entry.head, key) {
+                    KeyMatch::Same => return Found::Entry(entry),
+                    KeyMatch::OtherContext => found = Found::OtherContext,
+                    KeyMatch::Other => {}
+                }
             }
         }
         found

@@ -24,7 +24,8 @@ pub(crate) struct Departures {
     pub(crate) told: Option<Vec<(Key, Removal)>>,
     gone: [Gone; GONE_MAX],
     gone_count: usize,
-    geometry: Geometry,
+    seed: u64,
+    span_secs: u32,
 }
 
 /// One that left, for the events.
@@ -54,7 +55,8 @@ impl Departures {
             told: with_keys.then(|| Vec::with_capacity(geometry.bucket_slots as usize + 1)),
             gone: [none; GONE_MAX],
             gone_count: 0,
-            geometry: *geometry,
+            seed: geometry.seed,
+            span_secs: geometry.span_secs(),
         }
     }
 
@@ -65,7 +67,7 @@ impl Departures {
         entry: &Entry,
         reason: Removal,
     ) -> IdDigest {
-        let age = self.now.secs().saturating_sub(entry.head.created_secs(&self.geometry));
+        let age = self.now.secs().saturating_sub(entry.head.created_secs(self.span_secs));
         match reason {
             Removal::Expired => self.expired += 1,
             Removal::Evicted => {
@@ -76,7 +78,7 @@ impl Departures {
             Removal::Taken | Removal::Replaced => {}
         }
         let key = record::load_key(bucket.body, entry.at, &entry.head);
-        let digest = IdDigest::of(self.geometry.seed, &key.id);
+        let digest = IdDigest::of(self.seed, &key.id);
         if let Some(gone) = self.gone.get_mut(self.gone_count) {
             let (context, len) = (key.context.start(), entry.head.payload_len);
             *gone = Gone { digest, context, len, reason };

@@ -231,7 +231,7 @@ impl Copied {
             payload_at,
             payload_len: self.head.payload_len,
             expiry: self.head.expiry,
-            created_secs: self.head.created_secs(geometry),
+            created_secs: self.head.created_secs(geometry.span_secs()),
             protocol: self.head.protocol(),
             library: self.library,
             single_use: self.head.is_single_use(),

@@ -176,9 +176,9 @@ impl Head {
         bytes
     }
 
-    /// When it was stored, in seconds since 1970.
-    pub(crate) fn created_secs(&self, geometry: &Geometry) -> u32 {
-        let span = u32::from(self.span) * geometry.span_secs();
+    /// When it was stored, in seconds since 1970, given the unit of its span.
+    pub(crate) fn created_secs(&self, span_secs: u32) -> u32 {
+        let span = u32::from(self.span) * span_secs;
         self.expiry.unix_secs().saturating_sub(span)
     }
 

@@ -92,7 +92,7 @@ impl EntryInfo {
         let key = record::load_key(bucket.body, entry.at, &entry.head);
         Self {
             key,
-            created_secs: entry.head.created_secs(geometry),
+            created_secs: entry.head.created_secs(geometry.span_secs()),
             head: entry.head,
             digest: IdDigest::of(geometry.seed, &key.id),
             bucket: index,

@@ -8,7 +8,7 @@ SECONDS ?= 60
 STRIDE ?= 1
 SCHEDULES ?= 1000000
 
-.PHONY: help setup demo test kill-storm kill-sweep schedules model fuzz soak check doc clean
+.PHONY: help setup demo test kill-storm kill-sweep schedules model fuzz soak traces check doc clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
@@ -47,6 +47,10 @@ fuzz: ## hostile segments, on every core: make fuzz SECONDS=3600
 soak: ## a server under kills, rotations and tools for so long: make soak MINUTES=60
 	@scripts/setup build
 	@SHMTLS_MINUTES=$(MINUTES) cargo test --release --all-features --test soak -- --nocapture
+
+traces: ## how many sessions are found, on made-up days in made-up time, against an LRU
+	@scripts/setup build
+	@RUSTC_WORKSPACE_WRAPPER=$(CURDIR)/scripts/rustc-battery cargo bench --bench traces
 
 check: ## formatting, clippy and rustdoc, warnings denied
 	@scripts/setup build

@@ -138,6 +138,7 @@ pub use ticket_key::{KeyError, KeyFingerprint, KeyRole, MAX_KEYS, TicketCipher, 
 #[doc(hidden)]
 pub mod battery {
     pub use crate::fault::{Fault, commit, widen};
+    pub use crate::sys::clock::set::set_clock;
 }
 
 /// The README's code is compiled and run.

@@ -106,13 +106,12 @@ impl Workload {
 #[derive(Debug)]
 pub(super) struct Sessions {
     value: Value,
-    words: Vec<u64>,
     bytes: Vec<u8>,
 }
 
 impl Sessions {
     pub(super) fn new(value: Value) -> Self {
-        Self { value, words: Vec::new(), bytes: Vec::new() }
+        Self { value, bytes: Vec::new() }
     }
 
     /// Bytes of the session of `key`, always the same.

@@ -110,10 +110,14 @@ impl Workbench {
         let seconds = start.elapsed().as_secs_f64();
         arena.end();
         let mut toll = trouble.toll;
-        let seen = crew.finish()?;
+        let seen = if toll.hung { None } else { crew.finish()? };
         toll.hung |= seen.is_none();
         let mut burst = Burst::new(seconds, arena.lines(n), toll);
-        burst.hear(&seen.unwrap_or_default(), self.due(case.processes));
+        burst.hear(&seen.unwrap_or_default());
+        // Who is stopped, or has just come, has no share to speak of.
+        let is_calm = self.kill + self.stop == 0.0;
+        let due = self.due(case.processes);
+        burst.share = burst.share.filter(|_| is_calm).map(|share| share / due);
         burst.count(case.lock, &before, &cache.stats());
         Ok(burst)
     }
@@ -187,12 +191,12 @@ impl Burst {
         }
     }
 
-    fn hear(&mut self, seen: &[Seen], due: f64) {
+    fn hear(&mut self, seen: &[Seen]) {
         for seen in seen {
             for (into, counts) in [(&mut self.gets, &seen.gets), (&mut self.puts, &seen.puts)] {
                 counts.iter().for_each(|(value, n)| into.saturating_record_n(*value, *n));
             }
-            let share = seen.scheduled.map(|(on, off)| on as f64 / (on + off).max(1) as f64 / due);
+            let share = seen.scheduled.map(|(on, off)| on as f64 / (on + off).max(1) as f64);
             self.share = self.share.into_iter().chain(share).reduce(f64::min);
         }
     }
@@ -215,4 +219,3 @@ impl Burst {
         self.operations as f64 / self.seconds / 1e6
     }
 }
-

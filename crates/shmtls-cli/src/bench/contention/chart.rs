@@ -91,9 +91,9 @@ fn throughput(area: &Area<'_>, cells: &[&Cell], buckets: u32) -> Drawn {
         }))?;
         let hung = ours.iter().filter(|(_, mops)| mops.is_none());
         let side = at as f64 * 0.05;
-        chart.draw_series(hung.map(|(x, _)| {
-            Cross::new((x + side, most * 0.04), 7, color.stroke_width(3))
-        }))?;
+        chart.draw_series(
+            hung.map(|(x, _)| Cross::new((x + side, most * 0.04), 7, color.stroke_width(3))),
+        )?;
     }
     chart
         .configure_series_labels()
@@ -142,9 +142,11 @@ fn bars(
         let ours: Vec<_> = cells.iter().filter(|cell| cell.line == *lock).collect();
         let bars = ours.iter().filter_map(|cell| Some((left(cell), value(cell)?)));
         chart
-            .draw_series(bars.map(|(x, y)| {
-                Rectangle::new([(x, least), (x + width * 0.9, y)], color.filled())
-            }))?
+            .draw_series(
+                bars.map(|(x, y)| {
+                    Rectangle::new([(x, least), (x + width * 0.9, y)], color.filled())
+                }),
+            )?
             .label(lock.label())
             .legend(move |(x, y)| Rectangle::new([(x, y - 4), (x + 12, y + 4)], color.filled()));
         let hung = ours.iter().filter(|cell| cell.hung);

@@ -54,6 +54,8 @@ impl<'a> Gate<'a> {
         if had == Had::Busy {
             return None;
         }
+        // A dead worker's number would pass for that of the one in its place.
+        self.arena.holder.store(0, Relaxed);
         self.leave();
         Some(had == Had::OwnerDied)
     }

@@ -142,7 +142,11 @@ impl Args {
         let mut progress = Progress::new(cases * rounds as usize);
         for round in 0..rounds {
             for result in &mut results {
+                // One that hangs has nothing more to tell.
                 for timed in [false, true] {
+                    if result.hangs() {
+                        continue;
+                    }
                     let burst = settled(bench, result, timed, u64::from(round) + 1)?;
                     if timed { &mut result.timed } else { &mut result.untimed }.push(burst);
                 }
@@ -266,7 +270,6 @@ fn or<'a>(given: &'a [u32], default: &'a [u32]) -> &'a [u32] {
 }
 
 fn write(path: &Path, text: &str) -> Result<(), Failure> {
-    fs::write(path, text).map_err(|error| {
-        Failure::cannot_open(format!("cannot write {}: {error}", path.display()))
-    })
+    fs::write(path, text)
+        .map_err(|error| Failure::cannot_open(format!("cannot write {}: {error}", path.display())))
 }

@@ -20,9 +20,8 @@ impl Progress {
     pub(super) fn show(&mut self, result: &Results) {
         self.done += 1;
         let case = result.case;
-        let last = result.untimed.last();
-        let outcome = match last {
-            Some(burst) if !burst.toll.hung => format!("{:.3} Mops/s", burst.mops()),
+        let outcome = match result.untimed.last() {
+            Some(burst) if !result.hangs() => format!("{:.3} Mops/s", burst.mops()),
             _ => "hangs".into(),
         };
         let line = format!(

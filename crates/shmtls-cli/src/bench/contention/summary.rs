@@ -84,6 +84,11 @@ impl Results {
         Self { case, untimed: Vec::new(), timed: Vec::new(), repeats: 0, disturbed: 0 }
     }
 
+    /// Whether a lock was lost for good.
+    pub(super) fn hangs(&self) -> bool {
+        self.bursts().any(|burst| burst.toll.hung)
+    }
+
     fn bursts(&self) -> impl Iterator<Item = &Burst> {
         self.untimed.iter().chain(&self.timed)
     }
@@ -95,7 +100,7 @@ impl Results {
     /// `work_ns`: of the work between two operations.
     pub(super) fn cell(&self, cores: usize, work_ns: f64) -> Cell {
         let Case { lock, buckets, processes } = self.case;
-        let hung = self.bursts().any(|burst| burst.toll.hung);
+        let hung = self.hangs();
         let mops = Spread::of(self.untimed.iter().map(Burst::mops)).filter(|_| !hung);
         let slots = f64::from(processes).min(cores as f64);
         let capacity = |mops: Spread| mops.median * 1e6 * work_ns / 1e9 / slots;

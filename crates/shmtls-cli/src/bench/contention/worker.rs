@@ -98,7 +98,11 @@ impl<'a> Worker<'a> {
     fn run(mut self, task: &Task) -> io::Result<Seen> {
         self.arena.wait_for_start(task.worker);
         let before = scheduled();
-        if task.timed { self.work::<true>(task) } else { self.work::<false>(task) }
+        if task.timed {
+            self.work::<true>(task)
+        } else {
+            self.work::<false>(task)
+        }
         let scheduled = before.zip(scheduled()).map(|(a, b)| (b.0 - a.0, b.1 - a.1));
         Ok(Seen { gets: counts(&self.gets), puts: counts(&self.puts), scheduled })
     }
@@ -122,9 +126,8 @@ impl<'a> Worker<'a> {
         let id = workload::id(key);
         let (gate, cache) = (self.gate, &self.cache);
         let (context, buffer) = (&self.context, &mut self.buffer);
-        let found = timed::<TIMED, _>(&mut self.gets, || {
-            gate.pass(|| cache.get(context, &id, buffer))
-        });
+        let found =
+            timed::<TIMED, _>(&mut self.gets, || gate.pass(|| cache.get(context, &id, buffer)));
         Line::add(&self.line.lookups, 1);
         if let Ok(len) = found {
             let right = self.workload.sessions().is_right(key, &self.buffer[..len]);

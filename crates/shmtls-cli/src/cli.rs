@@ -2,6 +2,8 @@
 
 use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
 
+#[cfg(feature = "bench")]
+use crate::bench;
 #[cfg(feature = "probe")]
 use crate::commands::probe;
 use crate::commands::{completions, create, keys, list, man, procs, purge};
@@ -72,6 +74,10 @@ pub(crate) enum Command {
     #[cfg(feature = "probe")]
     #[command(after_help = probe::EXAMPLES)]
     Probe(probe::Args),
+    /// Measure what needs many processes
+    #[cfg(feature = "bench")]
+    #[command(after_help = bench::EXAMPLES)]
+    Bench(bench::Args),
     /// Print a completion script for a shell
     #[command(after_help = completions::EXAMPLES)]
     Completions(completions::Args),
@@ -108,6 +114,8 @@ impl Command {
             Self::Purge(args) => args.run(output),
             #[cfg(feature = "probe")]
             Self::Probe(args) => args.run(output),
+            #[cfg(feature = "bench")]
+            Self::Bench(args) => args.run(output),
             Self::Completions(args) => args.run(Cli::command()),
             Self::Man(args) => args.run(Cli::command()),
         }

@@ -15,6 +15,8 @@ mod watch;
 #[cfg(feature = "probe")]
 mod probe;
 mod commands;
+#[cfg(feature = "bench")]
+mod bench;
 mod cli;
 mod signals;
 

@@ -34,8 +34,7 @@ impl Args {
             Failure::cannot_open(format!("cannot write to {}: {error}", directory.display()))
         };
         fs::create_dir_all(directory).map_err(cannot)?;
-        let subcommands = command.get_subcommands().filter(|it| it.get_name() != "help");
-        for command in std::iter::once(&command).chain(subcommands) {
+        for command in with_subcommands(&command) {
             // `shmtls list` has shmtls-list.1, as git has it.
             let name = command.get_display_name().unwrap_or(command.get_name());
             let path = directory.join(format!("{name}.1"));
@@ -44,6 +43,13 @@ impl Args {
         }
         Ok(Exit::Fine)
     }
+}
+
+/// A command, and all below it that people type.
+fn with_subcommands(command: &clap::Command) -> Vec<&clap::Command> {
+    let typed = |it: &&clap::Command| it.get_name() != "help" && !it.is_hide_set();
+    let below = command.get_subcommands().filter(typed).flat_map(with_subcommands);
+    std::iter::once(command).chain(below).collect()
 }
 
 /// The usual sections, and what follows the help text: EXAMPLES or EXIT CODES.

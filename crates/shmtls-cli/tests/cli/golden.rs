@@ -81,11 +81,14 @@ fn purge() {
 }
 
 /// Of a program with all its commands.
-#[cfg(feature = "probe")]
+#[cfg(all(feature = "bench", feature = "probe"))]
 #[test]
 fn help() {
     assert_golden("help.txt", &stdout(&["--help"]));
-    for command in ["create", "list", "procs", "keys", "purge", "probe", "completions", "man"] {
+    assert_golden("help-bench-contention.txt", &stdout(&["bench", "contention", "--help"]));
+    for command in
+        ["create", "list", "procs", "keys", "purge", "probe", "bench", "completions", "man"]
+    {
         let help = stdout(&[command, "--help"]);
         assert!(help.contains("\nExamples:\n  shmtls "), "{command}: {help}");
         assert_golden(&format!("help-{command}.txt"), &help);

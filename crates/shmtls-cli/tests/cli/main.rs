@@ -3,6 +3,8 @@
 mod support;
 
 mod bad_input;
+#[cfg(feature = "bench")]
+mod contention;
 mod golden;
 mod pages;
 #[cfg(feature = "probe")]

@@ -6,7 +6,17 @@ use std::process::Command;
 
 use crate::support::{run, stdout, with};
 
-const COMMANDS: [&str; 7] = ["create", "list", "procs", "keys", "purge", "completions", "man"];
+const COMMANDS: &[&str] = &[
+    "create",
+    "list",
+    "procs",
+    "keys",
+    "purge",
+    #[cfg(feature = "bench")]
+    "bench",
+    "completions",
+    "man",
+];
 
 #[test]
 fn completions_know_all_commands() {
@@ -43,6 +53,10 @@ fn every_command_has_a_page_with_examples() {
         assert!(examples.contains(&format!("shmtls {command}")), "{command}: {page}");
         assert!(page.contains(".SH OPTIONS") && page.contains("\n.SH NAME\n"), "{command}: {page}");
     }
+    // One that has subcommands has their pages, but not those of what nobody types.
+    let is_there = |name: &str| pages.join(name).exists();
+    assert_eq!(is_there("shmtls-bench-contention.1"), cfg!(feature = "bench"));
+    assert!(!is_there("shmtls-bench-worker.1"));
     let page = fs::read_to_string(pages.join("shmtls.1")).expect("a page");
     for section in ["EXIT CODES", "ENVIRONMENT", "SUBCOMMANDS"] {
         assert!(page.contains(section), "{section}: {page}");

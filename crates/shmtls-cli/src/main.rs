@@ -13,6 +13,10 @@ mod discover;
 mod segment;
 mod watch;
 mod commands;
+#[cfg(feature = "top")]
+mod screen;
+#[cfg(feature = "top")]
+mod top;
 mod cli;
 mod signals;
 

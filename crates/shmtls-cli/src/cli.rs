@@ -10,6 +10,8 @@ use crate::commands::{completions, create, keys, list, man, procs, purge};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output::{Format, Output};
+#[cfg(feature = "top")]
+use crate::top;
 
 /// Look into the TLS session cache that the server's processes share.
 ///
@@ -62,6 +64,10 @@ pub(crate) enum Command {
     /// List all segments on this machine, the sick ones too
     #[command(after_help = list::EXAMPLES)]
     List(list::Args),
+    /// Watch a segment live: rates, misses, processes, buckets, events, keys
+    #[cfg(feature = "top")]
+    #[command(after_help = top::EXAMPLES)]
+    Top(top::Args),
     /// Show the processes that use a segment
     #[command(after_help = procs::EXAMPLES)]
     Procs(procs::Args),
@@ -109,6 +115,8 @@ impl Command {
         match self {
             Self::Create(args) => args.run(output),
             Self::List(args) => args.run(output),
+            #[cfg(feature = "top")]
+            Self::Top(args) => args.run(output),
             Self::Procs(args) => args.run(output),
             Self::Keys(args) => args.run(output),
             Self::Purge(args) => args.run(output),

@@ -17,6 +17,10 @@ mod probe;
 mod commands;
 #[cfg(feature = "bench")]
 mod bench;
+#[cfg(feature = "top")]
+mod screen;
+#[cfg(feature = "top")]
+mod top;
 mod cli;
 mod signals;
 

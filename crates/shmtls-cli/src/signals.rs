@@ -43,6 +43,8 @@ fn is_caught(signal: i32) -> bool {
 }
 
 fn end(signal: i32) -> ! {
+    #[cfg(feature = "top")]
+    crate::screen::give_back_for_ever();
     if signal == SIGINT {
         process::exit(Exit::Interrupted as i32);
     }

@@ -44,8 +44,8 @@ struct Keys {
 }
 
 #[derive(Debug, Serialize)]
-struct Key {
-    role: &'static str,
+pub(crate) struct Key {
+    pub(crate) role: &'static str,
     fingerprint: String,
     /// Null: from the beginning.
     not_before_unix_secs: Option<u32>,
@@ -100,7 +100,7 @@ impl Keys {
 }
 
 impl Key {
-    fn of(info: &KeyInfo) -> Self {
+    pub(crate) fn of(info: &KeyInfo) -> Self {
         let start = info.not_before.unix_secs();
         let end = info.not_after.unix_secs();
         Self {
@@ -120,7 +120,7 @@ impl Key {
         [role, self.fingerprint.as_str().into(), self.encrypts().into(), self.decrypts().into()]
     }
 
-    fn encrypts(&self) -> String {
+    pub(crate) fn encrypts(&self) -> String {
         match (self.role, self.not_before_unix_secs) {
             ("current", _) => "now".into(),
             ("next", Some(start)) => format!("in {}", until(start)),
@@ -128,7 +128,7 @@ impl Key {
         }
     }
 
-    fn decrypts(&self) -> String {
+    pub(crate) fn decrypts(&self) -> String {
         match (self.role, self.not_after_unix_secs) {
             ("expired", _) => "no more".into(),
             (_, None) => "without end".into(),
@@ -142,7 +142,7 @@ fn until(unix_secs: u32) -> String {
     units::span(Expiry::at(time).remaining())
 }
 
-fn source(source: KeySource) -> &'static str {
+pub(crate) fn source(source: KeySource) -> &'static str {
     match source {
         KeySource::Api => "api",
         KeySource::File => "file",

@@ -1,0 +1,75 @@
+//! The loop: looks at the segment at each tick, draws what changed, and obeys keys at once.
+
+use std::io;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, raise};
+use ratatui::crossterm::event;
+
+use super::app::{App, Next, View};
+use super::look::Watcher;
+use super::{input, view};
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::screen::{self, Terminal};
+
+/// Runs until the user has seen enough. The terminal is as it was before then.
+pub(crate) fn run(watcher: &mut Watcher, app: &mut App, delay: Duration) -> Result<Exit, Failure> {
+    let end = screen::take().and_then(|mut terminal| go(watcher, app, delay, &mut terminal));
+    screen::give_back()?;
+    Ok(end?)
+}
+
+fn go(
+    watcher: &mut Watcher,
+    app: &mut App,
+    delay: Duration,
+    terminal: &mut Terminal,
+) -> io::Result<Exit> {
+    let mut due = Instant::now();
+    loop {
+        if Instant::now() >= due {
+            look(watcher, app);
+            due = Instant::now() + delay;
+        }
+        terminal.draw(|frame| view::draw(frame, app))?;
+        match obey(watcher, app, due)? {
+            Next::GoOn => {}
+            Next::Quit => return Ok(Exit::Fine),
+            Next::Interrupted => return Ok(Exit::Interrupted),
+            Next::Suspend => {
+                screen::give_back()?;
+                let _ = raise(Signal::SIGTSTP);
+                *terminal = screen::take()?;
+            }
+        }
+    }
+}
+
+fn look(watcher: &mut Watcher, app: &mut App) {
+    if !app.paused {
+        watcher.look(&mut app.model, app.view == View::Events);
+        app.follow_events();
+    }
+}
+
+/// Takes all keys that are there, after waiting for one until `due`.
+fn obey(watcher: &mut Watcher, app: &mut App, due: Instant) -> io::Result<Next> {
+    let mut wait = due.saturating_duration_since(Instant::now());
+    while event::poll(wait)? {
+        let before = app.view;
+        if let Some(action) = input::action(&event::read()?) {
+            let next = app.act(action);
+            if next != Next::GoOn {
+                return Ok(next);
+            }
+        }
+        // The events of a segment are read only while they are shown: now is the first look.
+        if app.view == View::Events && before != View::Events {
+            watcher.look_at_events(&mut app.model);
+            app.follow_events();
+        }
+        wait = Duration::ZERO;
+    }
+    Ok(Next::GoOn)
+}

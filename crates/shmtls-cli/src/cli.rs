@@ -2,7 +2,7 @@
 
 use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
 
-use crate::commands::{completions, create, keys, list, man, procs, purge};
+use crate::commands::{completions, create, keys, list, ls, man, procs, purge, stat};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output::{Format, Output};
@@ -58,6 +58,12 @@ pub(crate) enum Command {
     /// List all segments on this machine, the sick ones too
     #[command(after_help = list::EXAMPLES)]
     List(list::Args),
+    /// Show one screen of figures: hits, misses and why, how full, locks, keys
+    #[command(after_help = stat::EXAMPLES)]
+    Stat(stat::Args),
+    /// List sessions: where from, how large, how old, how used; never their IDs or bytes
+    #[command(after_help = ls::EXAMPLES)]
+    Ls(ls::Args),
     /// Show the processes that use a segment
     #[command(after_help = procs::EXAMPLES)]
     Procs(procs::Args),
@@ -98,6 +104,8 @@ impl Command {
         match self {
             Self::Create(args) => args.run(output),
             Self::List(args) => args.run(output),
+            Self::Stat(args) => args.run(output),
+            Self::Ls(args) => args.run(output),
             Self::Procs(args) => args.run(output),
             Self::Keys(args) => args.run(output),
             Self::Purge(args) => args.run(output),

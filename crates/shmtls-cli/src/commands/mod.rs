@@ -4,6 +4,8 @@ pub(crate) mod completions;
 pub(crate) mod create;
 pub(crate) mod keys;
 pub(crate) mod list;
+pub(crate) mod ls;
 pub(crate) mod man;
 pub(crate) mod procs;
 pub(crate) mod purge;
+pub(crate) mod stat;

@@ -63,6 +63,15 @@ pub(crate) fn age(time: SystemTime) -> String {
     span(SystemTime::now().duration_since(time).unwrap_or_default())
 }
 
+/// `4 us`, `1.0 ms`, `2.5 s`.
+pub(crate) fn micros(micros: u64) -> String {
+    match micros {
+        0..1000 => format!("{micros} us"),
+        1000..1_000_000 => format!("{:.1} ms", micros as f64 / 1e3),
+        _ => format!("{:.1} s", micros as f64 / 1e6),
+    }
+}
+
 /// `2 sessions`, `1 session`.
 pub(crate) fn plural(n: u64, one: &str, many: &str) -> String {
     format!("{} {}", count(n), if n == 1 { one } else { many })
@@ -91,6 +100,14 @@ mod tests {
         assert_eq!((count(0), count(999), count(1000)), ("0".into(), "999".into(), "1,000".into()));
         assert_eq!(count(18_413_537), "18,413,537");
         assert_eq!((percent(931, 1000), percent(0, 0)), ("93.1 %".into(), "-".into()));
+    }
+
+    #[test]
+    fn short_times() {
+        let times = [(0, "0 us"), (999, "999 us"), (1024, "1.0 ms"), (2_500_000, "2.5 s")];
+        for (n, text) in times {
+            assert_eq!(micros(n), text);
+        }
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::process;
 use serde_json::Value;
 use shmtls::Cache;
 
-use crate::support::{Name, assert_golden, busy, json, stdout, wait_for, with};
+use crate::support::{COMMANDS, Name, assert_golden, busy, json, stdout, wait_for, with};
 
 #[test]
 fn create() {
@@ -47,6 +47,39 @@ fn procs() {
 }
 
 #[test]
+fn stat() {
+    let name = Name::new();
+    let cache = busy(&name);
+    let words = Words::of(&name, Some(&cache));
+    assert_golden("stat.txt", &words.text(&stdout(&["stat", name.get()])));
+    let mut report = json(&["stat", name.get()]);
+    let counters = report.as_object_mut().and_then(|it| it.remove("counters"));
+    assert_eq!(counters.expect("all counters")["hits"], 2);
+    assert_golden("stat.json", &words.json(report));
+}
+
+#[test]
+fn ls() {
+    let name = Name::new();
+    let cache = busy(&name);
+    let words = Words::of(&name, Some(&cache));
+    // The seed varies, and with it the digests, the buckets and the order.
+    let mut text = String::new();
+    for context in ["example.org", "example.net"] {
+        let args = ["ls", name.get(), "--context", context, "--sort", "left", "--limit", "2"];
+        text += &words.text(&without_digests(&stdout(&args)));
+    }
+    assert_golden("ls.txt", &text);
+    let args = ["ls", name.get(), "--sort", "hits", "--limit", "2"];
+    let mut report = json(&args);
+    for row in report["sessions"].as_array_mut().expect("rows") {
+        row["digest"] = "DIGEST".into();
+        row["bucket"] = "BUCKET".into();
+    }
+    assert_golden("ls.json", &words.json(report));
+}
+
+#[test]
 fn keys() {
     let name = Name::new();
     let cache = busy(&name);
@@ -83,7 +116,7 @@ fn purge() {
 #[test]
 fn help() {
     assert_golden("help.txt", &stdout(&["--help"]));
-    for command in ["create", "list", "procs", "keys", "purge", "completions", "man"] {
+    for command in COMMANDS {
         let help = stdout(&[command, "--help"]);
         assert!(help.contains("\nExamples:\n  shmtls "), "{command}: {help}");
         assert_golden(&format!("help-{command}.txt"), &help);
@@ -136,7 +169,7 @@ impl Words {
         match value {
             Value::Object(map) => map.iter_mut().for_each(|(key, value)| self.walk(key, value)),
             Value::Array(items) => items.iter_mut().for_each(|item| self.walk(key, item)),
-            Value::Number(_) if key.ends_with("_unix_secs") || key == "age_secs" => {
+            Value::Number(_) if is_time(key) => {
                 *value = "TIME".into();
             }
             Value::Number(_) if key.ends_with("pid") => *value = "PID".into(),
@@ -144,6 +177,21 @@ impl Words {
             _ => {}
         }
     }
+}
+
+fn is_time(key: &str) -> bool {
+    let times = ["_unix_secs", "_unix_millis", "age_secs", "left_secs", "idle_secs"];
+    times.iter().any(|end| key.ends_with(end)) || key == "unix_secs" || key == "unix_millis"
+}
+
+/// The first column of a row.
+fn without_digests(text: &str) -> String {
+    let is_digest = |word: &str| word.len() == 8 && word.bytes().all(|c| c.is_ascii_hexdigit());
+    let line = |line: &str| match line.split_once(' ') {
+        Some((first, rest)) if is_digest(first) => format!("DIGEST {rest}\n"),
+        _ => format!("{line}\n"),
+    };
+    text.lines().map(line).collect()
 }
 
 /// `12s` and `4m` are `TIME`.

@@ -114,6 +114,7 @@ impl Inspector {
                 missed += cursor.read(index, (line, self.segment.events(index)), &mut events);
             }
         }
+        cursor.finish_look();
         events.sort_by_key(|event| (event.at(), event.pid(), event.number()));
         (events, missed)
     }

@@ -2,7 +2,9 @@
 
 use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
 
-use crate::commands::{completions, create, keys, list, ls, man, procs, purge, stat};
+use crate::commands::{
+    check, completions, create, events, keys, list, locks, ls, man, procs, purge, stat,
+};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output::{Format, Output};
@@ -67,9 +69,18 @@ pub(crate) enum Command {
     /// Show the processes that use a segment
     #[command(after_help = procs::EXAMPLES)]
     Procs(procs::Args),
+    /// Show who holds which lock, where callers wait, and who died in one
+    #[command(after_help = locks::EXAMPLES)]
+    Locks(locks::Args),
     /// Show the ticket keys: fingerprints, roles, times
     #[command(after_help = keys::EXAMPLES)]
     Keys(keys::Args),
+    /// Show what happened lately, and with --follow what happens
+    #[command(after_help = events::EXAMPLES)]
+    Events(events::Args),
+    /// Look for damage, and with --repair heal what can be healed
+    #[command(after_help = check::EXAMPLES)]
+    Check(check::Args),
     /// Remove sessions
     #[command(after_help = purge::EXAMPLES)]
     Purge(purge::Args),
@@ -107,7 +118,10 @@ impl Command {
             Self::Stat(args) => args.run(output),
             Self::Ls(args) => args.run(output),
             Self::Procs(args) => args.run(output),
+            Self::Locks(args) => args.run(output),
             Self::Keys(args) => args.run(output),
+            Self::Events(args) => args.run(output),
+            Self::Check(args) => args.run(output),
             Self::Purge(args) => args.run(output),
             Self::Completions(args) => args.run(Cli::command()),
             Self::Man(args) => args.run(Cli::command()),

@@ -29,6 +29,10 @@ impl Cell {
         text.map_or_else(|| Self::new(style::DIM, "-"), Self::from)
     }
 
+    pub(crate) fn text(&self) -> &str {
+        &self.text
+    }
+
     fn width(&self) -> usize {
         self.text.chars().count()
     }

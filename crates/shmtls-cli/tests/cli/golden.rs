@@ -80,6 +80,43 @@ fn ls() {
 }
 
 #[test]
+fn locks() {
+    let name = Name::new();
+    let cache = busy(&name);
+    let words = Words::of(&name, Some(&cache));
+    assert_golden("locks.txt", &words.text(&stdout(&["locks", name.get(), "--for", "0"])));
+    assert_golden("locks.json", &words.json(json(&["locks", name.get(), "--for", "0"])));
+}
+
+#[test]
+fn events() {
+    let name = Name::new();
+    let cache = busy(&name);
+    let words = Words::of(&name, Some(&cache));
+    let run = with(&["events", name.get()]);
+    let note = "note: the segment keeps the last 32 events of each process\n";
+    assert_eq!((run.code, run.stderr.as_str()), (Some(0), note));
+    let mut events = json(&["events", name.get()]);
+    let mut text = run.stdout;
+    for (n, event) in events["events"].as_array_mut().expect("events").iter_mut().enumerate() {
+        let digest = event["digest"].as_str().expect("a digest");
+        text = text.replace(digest, &format!("DIGEST-{n}"));
+        event["digest"] = "DIGEST".into();
+    }
+    assert_golden("events.txt", &words.text(&text));
+    assert_golden("events.json", &words.json(events));
+}
+
+#[test]
+fn check() {
+    let name = Name::new();
+    let cache = busy(&name);
+    let words = Words::of(&name, Some(&cache));
+    assert_golden("check.txt", &words.text(&stdout(&["check", name.get()])));
+    assert_golden("check.json", &words.json(json(&["check", name.get()])));
+}
+
+#[test]
 fn keys() {
     let name = Name::new();
     let cache = busy(&name);
@@ -199,5 +236,6 @@ fn without_time(word: &str) -> String {
     let is_time = word
         .strip_suffix(['s', 'm', 'h', 'd'])
         .is_some_and(|digits| !digits.is_empty() && digits.bytes().all(|c| c.is_ascii_digit()));
-    if is_time { "TIME".into() } else { word.into() }
+    let is_moment = word.len() == 24 && word.ends_with('Z') && word.as_bytes()[10] == b'T';
+    if is_time || is_moment { "TIME".into() } else { word.into() }
 }

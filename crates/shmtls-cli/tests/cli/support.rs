@@ -10,8 +10,20 @@ use std::{env, fs};
 use serde_json::Value;
 use shmtls::{Cache, Context, Expiry, Options, SessionId, TicketKey};
 
-pub(crate) const COMMANDS: [&str; 9] =
-    ["create", "list", "stat", "ls", "procs", "keys", "purge", "completions", "man"];
+pub(crate) const COMMANDS: [&str; 12] = [
+    "create",
+    "list",
+    "stat",
+    "ls",
+    "procs",
+    "locks",
+    "keys",
+    "events",
+    "check",
+    "purge",
+    "completions",
+    "man",
+];
 
 /// The program, in an environment that says nothing of segments or colours.
 pub(crate) fn shmtls() -> Command {

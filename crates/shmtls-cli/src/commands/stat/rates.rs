@@ -65,6 +65,6 @@ mod tests {
     fn speeds_never_go_below_zero() {
         assert_eq!(rate(30, 10, 2.0), 10.0);
         assert_eq!(rate(10, 30, 2.0), 0.0);
-        assert_eq!(rate(u64::MAX, 0, 1e-3).is_finite(), true);
+        assert!(rate(u64::MAX, 0, 1e-3).is_finite());
     }
 }

@@ -211,6 +211,8 @@ impl PastEvent {
 #[derive(Debug, Clone, Default)]
 pub struct EventCursor {
     lines: Vec<Progress>,
+    /// It has been used, so what is overwritten from now on is lost to it.
+    has_looked: bool,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -237,8 +239,7 @@ impl EventCursor {
         let oldest = end.saturating_sub(count);
         // Somebody has turned the ring's number back: start again.
         let from = if progress.next > end { oldest } else { progress.next };
-        let is_first_look = from == 0;
-        let mut missed = if is_first_look { 0 } else { oldest.saturating_sub(from) };
+        let mut missed = if self.has_looked { oldest.saturating_sub(from) } else { 0 };
         let mut next = from.max(oldest);
         while next < end {
             match event(line.pid.load(Relaxed), next, &slots[(next % count) as usize]) {
@@ -255,6 +256,11 @@ impl EventCursor {
         }
         *progress = Progress { next, waited: false };
         missed
+    }
+
+    /// A look at all rings is over.
+    pub(crate) fn finish_look(&mut self) {
+        self.has_looked = true;
     }
 }
 

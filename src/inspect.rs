@@ -1,5 +1,7 @@
 //! Looking into a live segment from outside: no lock is taken and nothing is written.
 
+use std::sync::atomic::Ordering::{Acquire, Relaxed};
+
 use crate::check::{self, Checked};
 use crate::events::{EventCursor, PastEvent};
 use crate::keyring;
@@ -82,6 +84,26 @@ impl Inspector {
         self.indices().map(|index| self.bucket(index))
     }
 
+    /// The buckets whose locks somebody has, or died in. Looks at all lock words and at little
+    /// else, so it can be asked often.
+    pub fn held_locks(&self) -> impl Iterator<Item = BucketInfo> {
+        let held = self.indices().filter(|index| {
+            LockState::of(self.segment.bucket(*index).header.lock.load(Relaxed)) != LockState::Free
+        });
+        // By now it may be free.
+        held.map(|index| self.bucket(index)).filter(|bucket| bucket.lock() != LockState::Free)
+    }
+
+    /// The lock of the process table: whoever attaches or leaves has it.
+    pub fn table_lock(&self) -> LockState {
+        LockState::of(self.segment.header().members_lock.load(Acquire))
+    }
+
+    /// The lock of the ring of ticket keys: whoever publishes keys has it.
+    pub fn keys_lock(&self) -> LockState {
+        LockState::of(self.segment.header().keys.lock.load(Acquire))
+    }
+
     /// What happened since the last look with this cursor, in the order of time: with a new one all
     /// that is still known. Also says how many events are lost to it, overwritten before this look.
     /// Each process keeps so many as [`Options::events`](crate::Options::events) says.
@@ -92,6 +114,7 @@ impl Inspector {
                 missed += cursor.read(index, (line, self.segment.events(index)), &mut events);
             }
         }
+        cursor.finish_look();
         events.sort_by_key(|event| (event.at(), event.pid(), event.number()));
         (events, missed)
     }
@@ -104,9 +127,24 @@ impl Inspector {
     /// Calls `f` for every session, a consistent copy of one bucket at a time; never with its
     /// bytes. Returns the number of buckets that could not be copied: somebody is in them, or died
     /// in them.
-    pub fn for_each(&self, mut f: impl FnMut(&EntryInfo)) -> usize {
+    pub fn for_each(&self, f: impl FnMut(&EntryInfo)) -> usize {
+        self.for_each_in(self.indices(), f).len()
+    }
+
+    /// [`for_each`](Self::for_each) over some of the buckets. The next index is asked for when the
+    /// sessions of the bucket before it have been seen, so `buckets` can end a walk early. Returns
+    /// the buckets that could not be copied.
+    ///
+    /// # Panics
+    ///
+    /// If there is no bucket of an index.
+    pub fn for_each_in(
+        &self,
+        buckets: impl IntoIterator<Item = usize>,
+        mut f: impl FnMut(&EntryInfo),
+    ) -> Vec<usize> {
         let image = BucketImage::new(self.segment.geometry());
-        let unread = self.indices().filter(|&index| {
+        let unread = buckets.into_iter().filter(|&index| {
             let copied = snapshot::copy(self.segment.bucket(index), &image);
             if copied {
                 snapshot::for_each_record(index, &image, self.segment.geometry(), |entry, _| {
@@ -115,7 +153,7 @@ impl Inspector {
             }
             !copied
         });
-        unread.count()
+        unread.collect()
     }
 
     fn indices(&self) -> impl Iterator<Item = usize> {

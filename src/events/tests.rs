@@ -33,6 +33,7 @@ impl Lab {
     fn read(&self, cursor: &mut EventCursor) -> (Vec<u64>, u64) {
         let mut found = Vec::new();
         let missed = cursor.read(0, (&self.line, &self.slots), &mut found);
+        cursor.finish_look();
         (found.iter().map(|event| event.subject).collect(), missed)
     }
 }
@@ -84,6 +85,17 @@ fn a_reader_sees_each_event_once_and_is_told_of_those_it_lost() {
     assert_eq!(lab.read(&mut cursor), (vec![9, 10, 11, 12], 6));
     // Who comes now has not lost what was before.
     assert_eq!(lab.read(&mut EventCursor::default()), (vec![9, 10, 11, 12], 0));
+}
+
+/// Whoever had seen an empty ring, and then came too late for what was noted in it, was told that
+/// nothing was lost.
+#[test]
+fn events_are_lost_also_to_who_looked_before_there_were_any() {
+    let lab = Lab::new();
+    let mut cursor = EventCursor::default();
+    assert_eq!(lab.read(&mut cursor), (vec![], 0));
+    (0..9).for_each(|n| lab.note(n));
+    assert_eq!(lab.read(&mut cursor), (vec![5, 6, 7, 8], 5));
 }
 
 /// A reader that looked while an event was being written took the one that had stood in its place,

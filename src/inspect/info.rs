@@ -151,6 +151,18 @@ pub enum LockState {
     },
 }
 
+impl LockState {
+    pub(super) fn of(word: u32) -> Self {
+        let tid = word & TID_MASK;
+        match (tid, word & OWNER_DIED != 0) {
+            (0, false) => Self::Free,
+            (0, true) => Self::OwnerDied,
+            (_, false) => Self::Held { tid, waiters: word & WAITERS != 0 },
+            (_, true) => Self::Claimed { tid },
+        }
+    }
+}
+
 impl BucketInfo {
     pub(super) fn of(index: usize, bucket: BucketRef<'_>) -> Self {
         let header = bucket.header;
@@ -175,13 +187,7 @@ impl BucketInfo {
 
     /// Who has its lock.
     pub fn lock(&self) -> LockState {
-        let tid = self.lock & TID_MASK;
-        match (tid, self.lock & OWNER_DIED != 0) {
-            (0, false) => LockState::Free,
-            (0, true) => LockState::OwnerDied,
-            (_, false) => LockState::Held { tid, waiters: self.lock & WAITERS != 0 },
-            (_, true) => LockState::Claimed { tid },
-        }
+        LockState::of(self.lock)
     }
 
     /// Whether somebody is changing it, or died while doing so.

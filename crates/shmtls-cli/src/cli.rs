@@ -6,7 +6,9 @@ use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
 use crate::bench;
 #[cfg(feature = "probe")]
 use crate::commands::probe;
-use crate::commands::{completions, create, keys, list, man, procs, purge};
+use crate::commands::{
+    check, completions, create, events, keys, list, locks, ls, man, procs, purge, stat,
+};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output::{Format, Output};
@@ -68,12 +70,27 @@ pub(crate) enum Command {
     #[cfg(feature = "top")]
     #[command(after_help = top::EXAMPLES)]
     Top(top::Args),
+    /// Show one screen of figures: hits, misses and why, how full, locks, keys
+    #[command(after_help = stat::EXAMPLES)]
+    Stat(stat::Args),
+    /// List sessions: where from, how large, how old, how used; never their IDs or bytes
+    #[command(after_help = ls::EXAMPLES)]
+    Ls(ls::Args),
     /// Show the processes that use a segment
     #[command(after_help = procs::EXAMPLES)]
     Procs(procs::Args),
+    /// Show who holds which lock, where callers wait, and who died in one
+    #[command(after_help = locks::EXAMPLES)]
+    Locks(locks::Args),
     /// Show the ticket keys: fingerprints, roles, times
     #[command(after_help = keys::EXAMPLES)]
     Keys(keys::Args),
+    /// Show what happened lately, and with --follow what happens
+    #[command(after_help = events::EXAMPLES)]
+    Events(events::Args),
+    /// Look for damage, and with --repair heal what can be healed
+    #[command(after_help = check::EXAMPLES)]
+    Check(check::Args),
     /// Remove sessions
     #[command(after_help = purge::EXAMPLES)]
     Purge(purge::Args),
@@ -117,8 +134,13 @@ impl Command {
             Self::List(args) => args.run(output),
             #[cfg(feature = "top")]
             Self::Top(args) => args.run(output),
+            Self::Stat(args) => args.run(output),
+            Self::Ls(args) => args.run(output),
             Self::Procs(args) => args.run(output),
+            Self::Locks(args) => args.run(output),
             Self::Keys(args) => args.run(output),
+            Self::Events(args) => args.run(output),
+            Self::Check(args) => args.run(output),
             Self::Purge(args) => args.run(output),
             #[cfg(feature = "probe")]
             Self::Probe(args) => args.run(output),

@@ -5,6 +5,7 @@
 
 // In the order of dependency.
 mod quantity;
+mod context;
 mod exit;
 mod output;
 mod system;
@@ -12,6 +13,8 @@ mod failure;
 mod discover;
 mod segment;
 mod watch;
+mod waits;
+mod recoveries;
 #[cfg(feature = "probe")]
 mod probe;
 mod commands;

@@ -59,6 +59,13 @@ pub(crate) fn interval(text: &str) -> Result<Duration, String> {
     if interval < least { Err("at least 100ms".into()) } else { Ok(interval) }
 }
 
+/// As [`interval`], for looks that cost next to nothing.
+pub(crate) fn short_interval(text: &str) -> Result<Duration, String> {
+    let interval = duration(text)?;
+    let least = Duration::from_millis(1);
+    if interval < least { Err("at least 1ms".into()) } else { Ok(interval) }
+}
+
 /// `0660`, `660`: permission bits, always octal.
 pub(crate) fn mode(text: &str) -> Result<u32, String> {
     let bits = u32::from_str_radix(text.trim_start_matches("0o"), 8);

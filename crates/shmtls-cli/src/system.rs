@@ -6,6 +6,9 @@ use nix::unistd::{Uid, User};
 use serde::Serialize;
 use shmtls::{ProcessInfo, SegmentInfo};
 
+use crate::output::style;
+use crate::output::table::Cell;
+
 /// The name of a user; the number if it has none.
 pub(crate) fn user_name(uid: u32) -> String {
     match User::from_uid(Uid::from_raw(uid)) {
@@ -47,12 +50,46 @@ impl ProcessState {
         }
     }
 
+    pub(crate) fn cell(self) -> Cell {
+        match self {
+            Self::Running => Cell::new(style::GOOD, "running"),
+            Self::Stopped => Cell::new(style::WARN, "stopped"),
+            Self::Zombie => Cell::new(style::BAD, "zombie"),
+            Self::Dead => Cell::new(style::BAD, "dead"),
+            Self::Unknown => Cell::new(style::DIM, "unknown"),
+        }
+    }
+
     pub(crate) fn is_alive(self) -> bool {
         matches!(self, Self::Running | Self::Stopped)
     }
 
     pub(crate) fn is_dead(self) -> bool {
         matches!(self, Self::Zombie | Self::Dead)
+    }
+}
+
+/// A thread that is still there, dead or alive.
+#[derive(Debug)]
+pub(crate) struct Thread {
+    pub(crate) pid: u32,
+    pub(crate) command: String,
+    pub(crate) state: ProcessState,
+}
+
+impl Thread {
+    pub(crate) fn of(tid: u32) -> Option<Self> {
+        // Such a path is there for every thread, though only processes are listed.
+        let status = fs::read_to_string(format!("/proc/{tid}/status")).ok()?;
+        let pid =
+            status.lines().find_map(|line| line.strip_prefix("Tgid:"))?.trim().parse().ok()?;
+        let command = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+        let state = match letter(tid)? {
+            'T' | 't' => ProcessState::Stopped,
+            'Z' | 'X' => ProcessState::Zombie,
+            _ => ProcessState::Running,
+        };
+        Some(Self { pid, command: command.trim_end().into(), state })
     }
 }
 

@@ -22,7 +22,7 @@ impl Watch {
     pub(crate) fn show<R: Report>(
         &self,
         output: &Output,
-        look: impl Fn() -> Result<R, Failure>,
+        mut look: impl FnMut() -> Result<R, Failure>,
     ) -> Result<Exit, Failure> {
         let Some(every) = self.every else {
             let report = look()?;

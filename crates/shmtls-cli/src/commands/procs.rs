@@ -107,7 +107,7 @@ impl Process {
         [
             self.pid.to_string().into(),
             self.command.as_str().into(),
-            self.state_cell(),
+            self.state.cell(),
             ago(self.attached_unix_secs).into(),
             ago(self.last_seen_unix_secs).into(),
             units::count(self.lookups).into(),
@@ -116,16 +116,6 @@ impl Process {
             units::count(self.stored).into(),
             self.keys_cell(),
         ]
-    }
-
-    fn state_cell(&self) -> Cell {
-        match self.state {
-            ProcessState::Running => Cell::new(style::GOOD, "running"),
-            ProcessState::Stopped => Cell::new(style::WARN, "stopped"),
-            ProcessState::Zombie => Cell::new(style::BAD, "zombie"),
-            ProcessState::Dead => Cell::new(style::BAD, "dead"),
-            ProcessState::Unknown => Cell::new(style::DIM, "unknown"),
-        }
     }
 
     fn keys_cell(&self) -> Cell {

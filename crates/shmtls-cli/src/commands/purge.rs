@@ -1,8 +1,9 @@
 //! `shmtls purge`: removes sessions. Handshakes that would have resumed are full ones then.
 
 use serde::Serialize;
-use shmtls::{Cache, Context, Purged};
+use shmtls::{Cache, Purged};
 
+use crate::context;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output::{Output, Report, note, page::Page, units::plural};
@@ -63,24 +64,11 @@ impl Args {
 
     fn purge(&self, cache: &Cache) -> (&'static str, Purged) {
         match &self.context {
-            Some(context) => ("context", cache.remove_context(&parse_context(context))),
+            Some(context) => ("context", cache.remove_context(&context::parse(context))),
             None if self.expired => ("expired", cache.sweep()),
             None => ("all", cache.clear()),
         }
     }
-}
-
-/// A digest if it can be one, else a name.
-fn parse_context(text: &str) -> Context {
-    let mut digest = [0; 32];
-    let is_digest = matches!(text.len(), 32 | 64) && text.bytes().all(|c| c.is_ascii_hexdigit());
-    if !is_digest {
-        return Context::named(text);
-    }
-    for (byte, at) in digest.iter_mut().zip((0..text.len()).step_by(2)) {
-        *byte = u8::from_str_radix(&text[at..at + 2], 16).expect("hex digits");
-    }
-    Context::from_digest(&digest)
 }
 
 impl Report for Removed {
@@ -98,22 +86,5 @@ impl Report for Removed {
 
     fn outcome(&self) -> Exit {
         if self.busy_buckets > 0 { Exit::NotMet } else { Exit::Fine }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_context_is_a_name_or_a_digest() {
-        let bytes: [u8; 32] = std::array::from_fn(|at| at as u8 * 7);
-        let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-        assert_eq!(parse_context(&hex), Context::from_digest(&bytes));
-        assert_eq!(parse_context(&hex[..32].to_uppercase()), Context::from_digest(&bytes));
-        assert_eq!(parse_context(&hex[..30]), Context::named(&hex[..30]));
-        assert_eq!(parse_context("example.org"), Context::named("example.org"));
-        // Sixteen letters of two bytes each.
-        assert_eq!(parse_context(&"é".repeat(16)), Context::named(&"é".repeat(16)));
     }
 }

@@ -13,7 +13,15 @@ struct Envelope<'a, R> {
 
 /// One object on one line.
 pub(crate) fn line<R: Report>(report: &R) -> String {
-    let envelope = Envelope { schema: format!("shmtls.{}/1", R::NAME), report };
-    let json = serde_json::to_string(&envelope).expect("reports are plain data");
-    json + "\n"
+    object(R::NAME, report) + "\n"
+}
+
+/// `{"schema":"shmtls.NAME/1",...}`.
+pub(crate) fn object(name: &str, report: &impl Serialize) -> String {
+    plain(&Envelope { schema: format!("shmtls.{name}/1"), report })
+}
+
+/// Without an envelope: a part of a report.
+pub(crate) fn plain(part: &impl Serialize) -> String {
+    serde_json::to_string(part).expect("reports are plain data")
 }

@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use serde::Serialize;
 
 pub(crate) mod json;
+pub(crate) mod listing;
 pub(crate) mod page;
 pub(crate) mod style;
 pub(crate) mod table;

@@ -12,6 +12,11 @@ impl Page {
         self.0 += &format!("{line}\n");
     }
 
+    /// Whole lines.
+    pub(crate) fn raw(&mut self, lines: &str) {
+        self.0 += lines;
+    }
+
     pub(crate) fn table(&mut self, table: &Table) {
         self.0 += &table.to_string();
     }

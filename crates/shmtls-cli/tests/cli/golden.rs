@@ -5,7 +5,7 @@ use std::process;
 use serde_json::Value;
 use shmtls::Cache;
 
-use crate::support::{Name, assert_golden, busy, json, stdout, wait_for, with};
+use crate::support::{COMMANDS, Name, assert_golden, busy, json, stdout, wait_for, with};
 
 #[test]
 fn create() {
@@ -44,6 +44,76 @@ fn procs() {
     let counters = report["processes"][0].as_object_mut().and_then(|it| it.remove("counters"));
     assert_eq!(counters.expect("all counters")["stored_new"], 4);
     assert_golden("procs.json", &words.json(report));
+}
+
+#[test]
+fn stat() {
+    let name = Name::new();
+    let cache = busy(&name);
+    let words = Words::of(&name, Some(&cache));
+    assert_golden("stat.txt", &words.text(&stdout(&["stat", name.get()])));
+    let mut report = json(&["stat", name.get()]);
+    let counters = report.as_object_mut().and_then(|it| it.remove("counters"));
+    assert_eq!(counters.expect("all counters")["hits"], 2);
+    assert_golden("stat.json", &words.json(report));
+}
+
+#[test]
+fn ls() {
+    let name = Name::new();
+    let cache = busy(&name);
+    let words = Words::of(&name, Some(&cache));
+    // The seed varies, and with it the digests, the buckets and the order.
+    let mut text = String::new();
+    for context in ["example.org", "example.net"] {
+        let args = ["ls", name.get(), "--context", context, "--sort", "left", "--limit", "2"];
+        text += &words.text(&without_digests(&stdout(&args)));
+    }
+    assert_golden("ls.txt", &text);
+    let args = ["ls", name.get(), "--sort", "hits", "--limit", "2"];
+    let mut report = json(&args);
+    for row in report["sessions"].as_array_mut().expect("rows") {
+        row["digest"] = "DIGEST".into();
+        row["bucket"] = "BUCKET".into();
+    }
+    assert_golden("ls.json", &words.json(report));
+}
+
+#[test]
+fn locks() {
+    let name = Name::new();
+    let cache = busy(&name);
+    let words = Words::of(&name, Some(&cache));
+    assert_golden("locks.txt", &words.text(&stdout(&["locks", name.get(), "--for", "0"])));
+    assert_golden("locks.json", &words.json(json(&["locks", name.get(), "--for", "0"])));
+}
+
+#[test]
+fn events() {
+    let name = Name::new();
+    let cache = busy(&name);
+    let words = Words::of(&name, Some(&cache));
+    let run = with(&["events", name.get()]);
+    let note = "note: the segment keeps the last 32 events of each process\n";
+    assert_eq!((run.code, run.stderr.as_str()), (Some(0), note));
+    let mut events = json(&["events", name.get()]);
+    let mut text = run.stdout;
+    for (n, event) in events["events"].as_array_mut().expect("events").iter_mut().enumerate() {
+        let digest = event["digest"].as_str().expect("a digest");
+        text = text.replace(digest, &format!("DIGEST-{n}"));
+        event["digest"] = "DIGEST".into();
+    }
+    assert_golden("events.txt", &words.text(&text));
+    assert_golden("events.json", &words.json(events));
+}
+
+#[test]
+fn check() {
+    let name = Name::new();
+    let cache = busy(&name);
+    let words = Words::of(&name, Some(&cache));
+    assert_golden("check.txt", &words.text(&stdout(&["check", name.get()])));
+    assert_golden("check.json", &words.json(json(&["check", name.get()])));
 }
 
 #[test]
@@ -86,9 +156,7 @@ fn purge() {
 fn help() {
     assert_golden("help.txt", &stdout(&["--help"]));
     assert_golden("help-bench-contention.txt", &stdout(&["bench", "contention", "--help"]));
-    for command in
-        ["create", "list", "procs", "keys", "purge", "probe", "bench", "completions", "man"]
-    {
+    for command in COMMANDS {
         let help = stdout(&[command, "--help"]);
         assert!(help.contains("\nExamples:\n  shmtls "), "{command}: {help}");
         assert_golden(&format!("help-{command}.txt"), &help);
@@ -141,7 +209,7 @@ impl Words {
         match value {
             Value::Object(map) => map.iter_mut().for_each(|(key, value)| self.walk(key, value)),
             Value::Array(items) => items.iter_mut().for_each(|item| self.walk(key, item)),
-            Value::Number(_) if key.ends_with("_unix_secs") || key == "age_secs" => {
+            Value::Number(_) if is_time(key) => {
                 *value = "TIME".into();
             }
             Value::Number(_) if key.ends_with("pid") => *value = "PID".into(),
@@ -151,10 +219,26 @@ impl Words {
     }
 }
 
+fn is_time(key: &str) -> bool {
+    let times = ["_unix_secs", "_unix_millis", "age_secs", "left_secs", "idle_secs"];
+    times.iter().any(|end| key.ends_with(end)) || key == "unix_secs" || key == "unix_millis"
+}
+
+/// The first column of a row.
+fn without_digests(text: &str) -> String {
+    let is_digest = |word: &str| word.len() == 8 && word.bytes().all(|c| c.is_ascii_hexdigit());
+    let line = |line: &str| match line.split_once(' ') {
+        Some((first, rest)) if is_digest(first) => format!("DIGEST {rest}\n"),
+        _ => format!("{line}\n"),
+    };
+    text.lines().map(line).collect()
+}
+
 /// `12s` and `4m` are `TIME`.
 fn without_time(word: &str) -> String {
     let is_time = word
         .strip_suffix(['s', 'm', 'h', 'd'])
         .is_some_and(|digits| !digits.is_empty() && digits.bytes().all(|c| c.is_ascii_digit()));
-    if is_time { "TIME".into() } else { word.into() }
+    let is_moment = word.len() == 24 && word.ends_with('Z') && word.as_bytes()[10] == b'T';
+    if is_time || is_moment { "TIME".into() } else { word.into() }
 }

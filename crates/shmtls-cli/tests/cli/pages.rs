@@ -4,19 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use crate::support::{run, stdout, with};
-
-const COMMANDS: &[&str] = &[
-    "create",
-    "list",
-    "procs",
-    "keys",
-    "purge",
-    #[cfg(feature = "bench")]
-    "bench",
-    "completions",
-    "man",
-];
+use crate::support::{COMMANDS, run, stdout, with};
 
 #[test]
 fn completions_know_all_commands() {

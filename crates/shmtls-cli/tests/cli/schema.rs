@@ -15,7 +15,7 @@ fn reports_are_as_their_schemas_say() {
     reports.push(report(&["keys", name.get()]));
     fs::remove_file(name.path()).expect("removed");
     let _cache = busy(&name);
-    for command in ["procs", "keys"] {
+    for command in ["procs", "keys", "stat", "ls", "locks", "events", "check"] {
         reports.push(report(&[command, name.get()]));
     }
     reports.push(report(&["list"]));
@@ -115,10 +115,9 @@ fn has_type(value: &Value, name: &str) -> bool {
         "object" => value.is_object(),
         "array" => value.is_array(),
         "string" => value.is_string(),
+        "number" => value.is_number(),
         "boolean" => value.is_boolean(),
-        "number" => value.is_number(),
         "integer" => value.is_u64() || value.is_i64(),
-        "number" => value.is_number(),
         "null" => value.is_null(),
         other => panic!("the validator does not know the type {other}"),
     }

@@ -10,6 +10,27 @@ use std::{env, fs};
 use serde_json::Value;
 use shmtls::{Cache, Context, Expiry, Options, SessionId, TicketKey};
 
+pub(crate) const COMMANDS: &[&str] = &[
+    "create",
+    "list",
+    "stat",
+    "ls",
+    "procs",
+    "locks",
+    "keys",
+    "events",
+    "check",
+    #[cfg(feature = "top")]
+    "top",
+    #[cfg(feature = "probe")]
+    "probe",
+    #[cfg(feature = "bench")]
+    "bench",
+    "purge",
+    "completions",
+    "man",
+];
+
 /// The program, in an environment that says nothing of segments or colours.
 pub(crate) fn shmtls() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_shmtls"));

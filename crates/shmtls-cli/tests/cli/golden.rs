@@ -213,6 +213,8 @@ impl Words {
                 *value = "TIME".into();
             }
             Value::Number(_) if key.ends_with("pid") => *value = "PID".into(),
+            // A slot alone in its bucket takes a whole word.
+            Value::Number(_) if key == "used_bytes" => *value = "BYTES".into(),
             Value::String(text) => *text = self.replace(text),
             _ => {}
         }

@@ -1,11 +1,11 @@
 //! Segments with names of their own, and the program run over them.
 
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::path::PathBuf;
 use std::process::{self, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::Duration;
-use std::{env, fs};
+use std::{env, fs, thread};
 
 use serde_json::Value;
 use shmtls::{Cache, Context, Expiry, Options, SessionId, TicketKey};
@@ -52,7 +52,16 @@ pub(crate) struct Run {
 }
 
 pub(crate) fn run(command: &mut Command) -> Run {
-    let output = command.output().expect("the program starts");
+    // A program that a test has just written is busy while another test's child, forked meanwhile,
+    // still has it open.
+    let output = loop {
+        match command.output() {
+            Err(error) if error.kind() == ErrorKind::ExecutableFileBusy => {
+                thread::sleep(Duration::from_millis(10));
+            }
+            output => break output.expect("the program starts"),
+        }
+    };
     let run = Run {
         code: output.status.code(),
         stdout: String::from_utf8(output.stdout).expect("UTF-8"),
@@ -141,7 +150,7 @@ pub(crate) fn wait_for(what: &str, mut condition: impl FnMut() -> bool) {
         if condition() {
             return;
         }
-        std::thread::sleep(Duration::from_millis(20));
+        thread::sleep(Duration::from_millis(20));
     }
     panic!("10 s are over: {what}");
 }

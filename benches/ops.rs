@@ -93,6 +93,40 @@ fn operations(c: &mut Criterion) {
     }
 }
 
+/// What the events for tools cost: the same operation on a cache without them and on one with.
+fn events(c: &mut Criterion) {
+    const SESSIONS: u64 = 10_000;
+    let context = Context::named("bench");
+    let options = Options::new().size(16 << 20);
+    let without = options.clone().events(0).create_memfd().expect("a segment");
+    let with = options.create_memfd().expect("a segment");
+    let (session, mut buf) = ([0x5a; 200], [0; 200]);
+    let mut group = c.benchmark_group("events, 200 bytes");
+    for what in ["get hit", "get miss", "store and take"] {
+        for (kind, cache) in [("without", &without), ("with", &with)] {
+            let mut n = 0_u64;
+            (0..SESSIONS).for_each(|n| {
+                let _ = cache.insert(&context, &id(n), &session, expiry());
+            });
+            group.bench_function(format!("{what}, {kind}"), |b| {
+                b.iter(|| {
+                    n += 1;
+                    match what {
+                        "get hit" => cache.get(&context, &id(n % SESSIONS), &mut buf).is_ok(),
+                        "get miss" => cache.get(&context, &id(n + SESSIONS), &mut buf).is_ok(),
+                        _ => {
+                            let id = id(n + SESSIONS);
+                            let _ = cache.insert(&context, &id, &session, expiry());
+                            cache.take(&context, &id).is_ok()
+                        }
+                    }
+                });
+            });
+        }
+    }
+    group.finish();
+}
+
 /// What sealing costs: the same operation on a plain and on a sealed cache, one after the other.
 #[cfg(feature = "sealing")]
 fn sealing(c: &mut Criterion) {
@@ -139,6 +173,6 @@ fn sealing(_: &mut Criterion) {}
 criterion_group! {
     name = benches;
     config = Criterion::default().warm_up_time(Duration::from_millis(500)).measurement_time(Duration::from_secs(2));
-    targets = operations, sealing
+    targets = operations, events, sealing
 }
 criterion_main!(benches);

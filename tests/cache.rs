@@ -393,7 +393,7 @@ fn bytes_are_wiped_on_every_path() {
     assert!(!found(), "cleared");
     store();
     for n in 2..6000 {
-        put(&cache, n, &[1; 500]);
+        put(&cache, n, &[1; 320]);
     }
     assert!(!found(), "evicted");
 }

@@ -2,7 +2,7 @@
 //!
 //! What was not used for long goes first, and large sessions sooner than small ones: a session's
 //! score is its rank in the order of use, times a weight that grows with the logarithm of its size.
-//! Of the best scored the smallest is taken that makes the room alone. On the traces of
+//! Of the few best scored the smallest is taken that makes the room alone. On the traces of
 //! docs/performance.md that finds more sessions than an LRU of the same bytes wherever memory is
 //! short; and since ranks are compared, not times, it does not depend on how fast sessions come.
 
@@ -60,7 +60,7 @@ impl Victims {
         need: &Need,
         room: (usize, usize),
     ) -> Option<usize> {
-        for _ in 0..CHOICE.min(places.len()) {
+        for _ in 0..CHOICE.min(places.len().div_ceil(4)) {
             let best = take_best(scores);
             self.push(best);
         }
@@ -112,7 +112,8 @@ impl Victims {
     }
 }
 
-/// So many of the best scored have the choice among them.
+/// So many of the best scored have the choice among them, but a quarter of all at most: where a
+/// bucket holds a few large sessions, the newest must not be among them.
 const CHOICE: usize = 8;
 
 fn without((count, words): (usize, usize), place: Place) -> (usize, usize) {

@@ -66,7 +66,9 @@ fn a_large_session_goes_a_little_sooner_and_is_not_dropped() {
 /// room alone, and those that went in vain would not have been spared.
 #[test]
 fn the_smallest_that_is_enough_goes_and_nobody_in_vain() {
-    assert_eq!(victims(&[(60, 9), (90, 8), (70, 7), (50, 0)], 65), [2]);
+    let mut few = vec![(60, 9), (90, 8), (70, 7)];
+    few.extend([(50, 0); 9]);
+    assert_eq!(victims(&few, 65), [2]);
     let many: Vec<(u16, u8)> = (0..20).map(|n| (20, 40 - n)).collect();
     let gone = victims(&many, 100);
     assert_eq!(gone, [0, 1, 2, 3, 4]);
@@ -86,4 +88,10 @@ fn the_weight_grows_with_the_logarithm_of_the_size() {
     assert_eq!(weights, [24, 28, 32, 40, 48, 52, 72]);
     assert!((1..5000).all(|words| weight(words) <= weight(words + 1)));
     assert!(weight(0) == weight(1));
+}
+
+/// In a bucket of a few large sessions the newest was the smallest that is enough, and went.
+#[test]
+fn among_few_the_latest_is_no_choice() {
+    assert_eq!(victims(&[(500, 9), (500, 8), (510, 7), (490, 0)], 480), [0]);
 }

@@ -194,8 +194,10 @@ impl Words {
     /// The widths of columns vary with what is in them: one space each.
     fn text(&self, text: &str) -> String {
         let line = |line: &str| {
-            let words: Vec<_> = self.replace(line).split_whitespace().map(without_time).collect();
-            words.join(" ") + "\n"
+            let line = self.replace(line);
+            let mut words: Vec<_> = line.split_whitespace().collect();
+            words.dedup_by(|small, large| is_rest(large, small));
+            words.into_iter().map(without_time).collect::<Vec<_>>().join(" ") + "\n"
         };
         text.lines().map(line).collect()
     }
@@ -234,6 +236,15 @@ fn without_digests(text: &str) -> String {
         _ => format!("{line}\n"),
     };
     text.lines().map(line).collect()
+}
+
+/// Whether `59m` and `12s` are one time: the second unit is the one behind the first.
+fn is_rest(large: &str, small: &str) -> bool {
+    let unit_of = |word: &str| {
+        let unit = word.strip_suffix(['s', 'm', 'h', 'd'])?.bytes().all(|c| c.is_ascii_digit());
+        "smhd".find(word.chars().last()?).filter(|_| unit)
+    };
+    unit_of(large).zip(unit_of(small)).is_some_and(|(large, small)| large == small + 1)
 }
 
 /// `12s` and `4m` are `TIME`.

@@ -191,10 +191,13 @@ impl Words {
         self.0.iter().fold(text.into(), |text, (from, to)| text.replace(from, to))
     }
 
-    /// The widths of columns vary with what is in them: one space each.
+    /// The widths of columns vary with what is in them: one space each. `1h` may be `59m 59s` a
+    /// moment later: any number of times beside each other is one.
     fn text(&self, text: &str) -> String {
         let line = |line: &str| {
-            let words: Vec<_> = self.replace(line).split_whitespace().map(without_time).collect();
+            let line = self.replace(line);
+            let mut words: Vec<_> = line.split_whitespace().map(without_time).collect();
+            words.dedup_by(|a, b| a == b && a == "TIME");
             words.join(" ") + "\n"
         };
         text.lines().map(line).collect()

@@ -86,7 +86,8 @@ struct Repaired {
 #[derive(Debug, Serialize)]
 struct Recent {
     unix_millis: u64,
-    pid: u32,
+    /// Null if the process has given its line back: it recovered, and left.
+    pid: Option<u32>,
     bucket: u64,
     how: &'static str,
 }
@@ -161,7 +162,12 @@ fn recent(inspector: &Inspector, limit: usize) -> Vec<Recent> {
             return None;
         };
         let unix_millis = units::unix_millis(event.at());
-        Some(Recent { unix_millis, pid: event.pid(), bucket, how: recovered(how) })
+        Some(Recent {
+            unix_millis,
+            pid: Some(event.pid()).filter(|pid| *pid != 0),
+            bucket,
+            how: recovered(how),
+        })
     });
     recoveries.take(limit).collect()
 }

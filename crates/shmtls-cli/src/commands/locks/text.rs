@@ -110,6 +110,7 @@ impl Held {
 impl Recent {
     fn text(&self) -> String {
         let age = units::age(UNIX_EPOCH + Duration::from_millis(self.unix_millis));
-        format!("  {age} ago bucket {}: {}, by pid {}", self.bucket, self.how, self.pid)
+        let who = self.pid.map_or("a process that is gone".into(), |pid| format!("pid {pid}"));
+        format!("  {age} ago bucket {}: {}, by {who}", self.bucket, self.how)
     }
 }

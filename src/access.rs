@@ -57,6 +57,24 @@ impl Access {
         index: usize,
         work: impl FnOnce(BucketRef<'_>) -> R,
     ) -> Result<R, Busy> {
+        self.enter(index, false, |bucket, _| work(bucket))
+    }
+
+    /// Repairs a bucket in which something is not as a writer leaves it. If its last owner died in
+    /// it, that is this repair: there is one, and one is counted.
+    pub(crate) fn repair(&self, index: usize) -> Result<Repaired, Busy> {
+        self.enter(index, true, |_, repaired| repaired.unwrap_or_default())
+    }
+
+    /// The only place that locks a bucket. Repairs it if its last owner left it in the midst of
+    /// something, or if `must_repair`.
+    #[inline]
+    fn enter<R>(
+        &self,
+        index: usize,
+        must_repair: bool,
+        work: impl FnOnce(BucketRef<'_>, Option<Repaired>) -> R,
+    ) -> Result<R, Busy> {
         // Joining the table takes a lock of its own, so it comes before.
         let line = self.line();
         let bucket = self.segment.bucket(index);
@@ -69,26 +87,20 @@ impl Access {
         };
         // A panic leaves no dead owner, but an odd generation.
         let damaged = !bucket.header.generation.load(Relaxed).is_multiple_of(2);
-        let repaired = (damaged || acquired.death.is_some()).then(|| self.repair_locked(bucket));
+        let must_repair = must_repair || damaged || acquired.death.is_some();
+        let repaired = must_repair.then(|| self.repair_locked(bucket));
         if acquired.journey.waited {
             let contended = &bucket.header.contended;
             contended.store(contended.load(Relaxed).wrapping_add(1), Relaxed);
         }
         let mark = &bucket.header.reserved;
         Occupied::enter(mark, repaired.is_some());
-        let result = work(bucket);
+        let result = work(bucket, repaired);
         Occupied::leave(mark);
         drop(acquired.guard);
         count_journey(line, acquired.journey);
         self.count_recovery(index, acquired.death, repaired);
         Ok(result)
-    }
-
-    /// Repairs a bucket in which something is not as a writer leaves it.
-    pub(crate) fn repair(&self, index: usize) -> Result<Repaired, Busy> {
-        let repaired = self.with_bucket(index, |bucket| self.repair_locked(bucket))?;
-        self.count_recovery(index, None, Some(repaired));
-        Ok(repaired)
     }
 
     /// What a call that begins now makes leave.

@@ -1,11 +1,13 @@
 //! The program as its users run it: real segments, real processes, its output and exit codes.
 
 mod support;
+mod workers;
 
 mod bad_input;
 #[cfg(feature = "bench")]
 mod contention;
 mod golden;
+mod owners;
 mod pages;
 #[cfg(feature = "probe")]
 mod probe;

@@ -10,6 +10,7 @@ use shmtls::{
 use crate::lab::{BUCKET, Lab};
 use crate::payload::{context, id, payload, soon};
 use crate::procs::fork;
+use crate::window::{MEMBER_WORDS, MEMBERS};
 
 /// Each call, in its order, with the session that it meant.
 #[test]
@@ -166,6 +167,42 @@ fn evictions_and_expiries_are_told() {
     let last = events.last().expect("the lookup");
     assert_eq!(last.happening(), Happening::Missed(Miss::Evicted));
     assert_eq!(last.digest(), evicted.digest());
+}
+
+/// How much of what happened is in the rings, and that what is not is known.
+#[test]
+fn what_is_overwritten_can_be_counted() {
+    let lab = Lab::new();
+    let kept = lab.inspector.info().events();
+    let mut noted = lab.inspector.events_noted();
+    assert_eq!(noted, lab.cache.len() as u64);
+    for _ in 0..3 * kept {
+        assert!(lab.cache.get_session(&context(), &lab.ids()[0]).is_ok());
+    }
+    noted += 3 * kept as u64;
+    assert_eq!(lab.inspector.events_noted(), noted);
+    let (events, missed) = lab.inspector.events(&mut EventCursor::default());
+    assert_eq!((events.len(), missed), (kept, 0));
+    assert_eq!(events[0].number(), noted - kept as u64);
+    drop(lab.attach());
+    assert_eq!(lab.inspector.events_noted(), noted, "who does nothing notes nothing");
+}
+
+/// Numbers of events that somebody wrote over: their sum once ended the tool that asked for it.
+#[test]
+fn numbers_without_any_sense_are_numbers() {
+    let lab = Lab::new();
+    let mut cursor = EventCursor::default();
+    for numbers in [[u64::MAX, u64::MAX], [0, 1], [1 << 63, u64::MAX - 1], [40, u64::MAX]] {
+        for (line, number) in numbers.into_iter().enumerate() {
+            lab.window.set_u64(MEMBERS + line * MEMBER_WORDS + 14, number);
+        }
+        let (events, _) = lab.inspector.events(&mut cursor);
+        assert!(events.len() <= 2 * lab.inspector.info().events());
+        let (_, missed) = lab.inspector.events(&mut EventCursor::default());
+        assert!(missed <= lab.inspector.events_noted());
+    }
+    assert!(lab.inspector.events_noted() == u64::MAX);
 }
 
 /// A segment that keeps no events has none to tell, and none to lose.

@@ -3,7 +3,9 @@
 mod support;
 mod workers;
 
+mod adversity;
 mod bad_input;
+mod canary;
 #[cfg(feature = "bench")]
 mod contention;
 mod golden;
@@ -15,3 +17,4 @@ mod processes;
 mod schema;
 mod segments;
 mod streams;
+mod traced;

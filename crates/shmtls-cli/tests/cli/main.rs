@@ -8,6 +8,7 @@ mod bad_input;
 mod canary;
 #[cfg(feature = "bench")]
 mod contention;
+mod following;
 mod golden;
 mod owners;
 mod pages;
@@ -16,5 +17,6 @@ mod probe;
 mod processes;
 mod schema;
 mod segments;
+mod sessions;
 mod streams;
 mod traced;

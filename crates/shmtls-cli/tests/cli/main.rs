@@ -19,4 +19,6 @@ mod schema;
 mod segments;
 mod sessions;
 mod streams;
+#[cfg(feature = "top")]
+mod terminal;
 mod traced;

@@ -51,7 +51,7 @@ pub(crate) struct Args {
     /// Numbers of processes [default: 1,2,4,8]
     #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = plan::processes)]
     processes: Vec<u32>,
-    /// Numbers of buckets, 16 KiB each [default: 256]
+    /// Numbers of buckets, 32 KiB each [default: 256]
     #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = plan::buckets)]
     buckets: Vec<u32>,
     /// get, half, insert, hot, hot10, or GET/INSERT/TAKE in percent

@@ -43,7 +43,7 @@ fn draw_into(report: &Report, svg: &mut String) -> Drawn {
         "Stores under the same work: operations a second, and how many times that shmtls does"
             .into(),
         report.machine.text(),
-        report.workload.text(),
+        report.workload.text(report.machine.timer_ns),
     ];
     for (at, line) in lines.into_iter().enumerate() {
         head.draw(&Text::new(line, (20, 10 + 20 * at as i32), FONT))?;

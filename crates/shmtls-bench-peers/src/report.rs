@@ -31,7 +31,7 @@ pub(crate) struct NotRun {
     pub(crate) why: String,
 }
 
-const HEADS: [&str; 11] = [
+const HEADS: [&str; 12] = [
     "WORK",
     "BY",
     "STORE",
@@ -43,14 +43,17 @@ const HEADS: [&str; 11] = [
     "PUT P50",
     "P99",
     "HIT",
+    "CPU",
 ];
+/// A worker that has less than this part of the CPU time due to it was disturbed.
+pub(crate) const SHARE: f64 = 0.9;
 /// Columns of words.
 const WORDS: usize = 3;
 
 impl Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}", self.machine.text())?;
-        writeln!(f, "{}\n", self.workload.text())?;
+        writeln!(f, "{}\n", self.workload.text(self.machine.timer_ns))?;
         writeln!(f, "{}", self.table())?;
         let notes = self.notes();
         if !notes.is_empty() {
@@ -61,11 +64,11 @@ impl Display for Report {
 }
 
 impl Workload {
-    pub(crate) fn text(&self) -> String {
+    pub(crate) fn text(&self, timer_ns: u64) -> String {
         format!(
-            "{} sessions of 584 bytes on average; {} rounds of {} ms: medians, least and most; \
-             latencies of one operation in 16",
-            self.sessions, self.rounds, self.burst_ms,
+            "{} sessions of 584 bytes on average; rounds: {}, of {} ms: medians, least and most; \
+             latencies of one operation in 16, {} ns of them the timer's",
+            self.sessions, self.rounds, self.burst_ms, timer_ns,
         )
     }
 }
@@ -90,16 +93,16 @@ impl Report {
         if self.rows.iter().any(|row| row.workers as usize > machine.cores) {
             notes.push(format!("{} cores: more workers than that are not pinned", machine.cores));
         }
+        if self.rows.iter().any(|row| row.cpu_share.is_some_and(|share| share < SHARE)) {
+            notes
+                .push("CPU below 90 %: others had the cores, and those figures are too low".into());
+        }
         if !machine.optimized {
             notes.push("a debug build: its figures are those of unoptimized code".into());
         }
         for row in self.rows.iter().filter(|row| row.refused > 0) {
             let part = row.refused as f64 / (row.operations - row.lookups).max(1) as f64;
             notes.push(format!("{}: {:.1} % of its sessions refused", name(row), part * 100.0));
-        }
-        for row in self.rows.iter().filter(|row| row.cpu_share.is_some_and(|share| share < 0.9)) {
-            let share = row.cpu_share.unwrap_or_default() * 100.0;
-            notes.push(format!("{}: a worker had only {share:.0} % of its CPU time", name(row)));
         }
         notes
     }
@@ -135,6 +138,7 @@ fn cells(row: &Row) -> Vec<Cell> {
     let is_any = row.lookups > 0;
     let hit = || format!("{:.1} %", row.hits as f64 / row.lookups as f64 * 100.0);
     cells.push(if is_any { hit() } else { dash() });
+    cells.push(row.cpu_share.map_or_else(dash, |share| format!("{:.0} %", share * 100.0)));
     cells.into_iter().map(Cell::new).collect()
 }
 

@@ -16,7 +16,7 @@ use crate::crew::Crew;
 use crate::fault::Fault;
 use crate::machine::{self, Machine};
 use crate::plan::{Case, Kind, Mix, Peer, Scale};
-use crate::report::{NotRun, Report, Workload};
+use crate::report::{NotRun, Report, SHARE, Workload};
 use crate::summary::{self, Results, Row};
 
 #[derive(Debug, clap::Args)]
@@ -55,8 +55,7 @@ pub(crate) struct Args {
     svg: Option<PathBuf>,
 }
 
-/// Bursts with less CPU time than this part of what is due are done again.
-const SHARE: f64 = 0.9;
+/// So often at most is a burst done again in which others had the cores.
 const REPEATS: u64 = 3;
 /// A shorter burst says nothing of shares: the scheduler deals in milliseconds.
 const SHARE_NEEDS: Duration = Duration::from_millis(500);

@@ -145,9 +145,7 @@ impl Worker {
         clock::wait_until(burst.from);
         let (start, before) = (clock::now(), scheduled());
         // The one that is timed also tells whether the burst is over.
-        let mut end = start;
-        while end < burst.until {
-            end = self.one_sampled()?;
+        while self.one_sampled()? < burst.until {
             for _ in 1..SAMPLE {
                 self.one()?;
             }

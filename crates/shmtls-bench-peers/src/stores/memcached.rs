@@ -19,7 +19,8 @@ const LIFETIME_SECONDS: u32 = 3600;
 pub(super) fn host(scale: Scale) -> Result<Host, Fault> {
     let user = User::from_uid(geteuid())?.ok_or("a user without a name")?.name;
     let server = Server::start("memcached", |socket| {
-        let megabytes = (scale.bytes >> 20).max(1).to_string();
+        // With less it does not start.
+        let megabytes = (scale.bytes >> 20).max(2).to_string();
         // Root has to say whom it wants to be.
         ["-s", socket, "-m", &megabytes, "-u", &user].map(String::from).into()
     })?;

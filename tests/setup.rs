@@ -9,13 +9,14 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use tempfile::TempDir;
 
 const BUILD_TOOLS: [&str; 3] = ["cargo", "cc", "pkg-config"];
-const PEERS: [&str; 9] =
+const TESTED: [&str; 9] =
     ["c++", "openssl", "curl", "python3", "gnutls-cli", "nginx", "apache2", "haproxy", "spin"];
+const COMPARED: [&str; 2] = ["redis-server", "memcached"];
 
 #[test]
 fn a_complete_machine_is_left_alone() {
-    let machine = Machine::new(&[&BUILD_TOOLS[..], &PEERS].concat());
-    for set in ["build", "fuzz", "test"] {
+    let machine = Machine::new(&[&BUILD_TOOLS[..], &TESTED, &COMPARED].concat());
+    for set in ["build", "fuzz", "test", "peers"] {
         assert_eq!(machine.setup(set), (true, String::new()));
     }
     assert_eq!(machine.apt_calls(), [""; 0]);
@@ -49,6 +50,13 @@ fn to_fuzz_only_a_cpp_compiler_is_needed_besides() {
     let machine = Machine::new(&BUILD_TOOLS);
     assert!(machine.setup("fuzz").0);
     assert_eq!(machine.apt_calls(), ["install g++"]);
+}
+
+#[test]
+fn to_compare_only_the_compared_servers_are_needed_besides() {
+    let machine = Machine::new(&BUILD_TOOLS);
+    assert!(machine.setup("peers").0);
+    assert_eq!(machine.apt_calls(), ["install redis-server memcached"]);
 }
 
 #[test]

@@ -119,7 +119,7 @@ fn color(store: Peer) -> RGBColor {
     match store {
         Peer::Shmtls => RGBColor(0, 114, 178),
         Peer::Lmdb => RGBColor(213, 94, 0),
-        Peer::Shmcache => RGBColor(230, 159, 0),
+        Peer::Httpd | Peer::Shmcache => RGBColor(230, 159, 0),
         Peer::Memcached | Peer::Redis => RGBColor(204, 121, 167),
         Peer::Dashmap | Peer::Papaya => RGBColor(0, 158, 115),
         Peer::Moka | Peer::QuickCache => RGBColor(86, 180, 233),

@@ -1,10 +1,13 @@
 //! A store and the processes that work on it, from their start to their end.
 
-use std::io::{self, BufRead, BufReader, Write};
-use std::process::{Child, ChildStdin, Command, Stdio};
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::os::unix::net::UnixStream;
+use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
+
+use serde::Serialize;
 
 use crate::clock;
 use crate::fault::Fault;
@@ -12,17 +15,16 @@ use crate::plan::{Case, Kind, Mix, Scale};
 use crate::stores::{self, Host};
 use crate::worker::{Burst, READY, Seen, Task};
 
-#[derive(Debug)]
 pub(crate) struct Crew {
     // Ended before the store goes.
     members: Vec<Member>,
     _host: Host,
 }
 
-#[derive(Debug)]
 struct Member {
-    child: Child,
-    orders: Option<ChildStdin>,
+    /// Of this process; the children of a server are the server's.
+    child: Option<Child>,
+    orders: Box<dyn Write>,
     /// What it says, a line each; closed when it has ended.
     answers: Receiver<String>,
 }
@@ -42,7 +44,7 @@ impl Crew {
         (mix, scale): (Mix, Scale),
         cores: &[usize],
     ) -> Result<Self, Fault> {
-        let host = stores::host(case.peer, scale)?;
+        let mut host = stores::host(case.peer, scale, case.workers)?;
         let (processes, threads) = match case.kind {
             Kind::Processes => (case.workers, 1),
             Kind::Threads => (1, case.workers),
@@ -61,7 +63,12 @@ impl Crew {
         let mut members = Vec::new();
         for worker in 0..processes {
             task.worker = worker;
-            members.push(Member::start(&task)?);
+            let mut member = match host.waiting.pop() {
+                Some(stream) => Member::at(stream)?,
+                None => Member::start()?,
+            };
+            member.tell(&task)?;
+            members.push(member);
         }
         for member in &members {
             match member.hear(FILL_PATIENCE)?.as_str() {
@@ -76,10 +83,8 @@ impl Crew {
     pub(crate) fn burst(&mut self, duration: Duration) -> Result<Vec<Seen>, Fault> {
         let from = clock::now() + LEAD.as_nanos() as u64;
         let order = Burst { from, until: from + duration.as_nanos() as u64 };
-        let order = serde_json::to_string(&order)? + "\n";
         for member in &mut self.members {
-            let orders = member.orders.as_mut().ok_or("a worker has been dismissed")?;
-            orders.write_all(order.as_bytes())?;
+            member.tell(&order)?;
         }
         let mut all = Vec::new();
         for member in &self.members {
@@ -91,21 +96,25 @@ impl Crew {
 }
 
 impl Member {
-    fn start(task: &Task) -> Result<Self, Fault> {
+    fn start() -> Result<Self, Fault> {
         let mut child = Command::new("/proc/self/exe")
-            .args(["worker", &serde_json::to_string(task)?])
+            .arg("worker")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()?;
-        let (sender, answers) = mpsc::channel();
-        let (orders, stdout) = (child.stdin.take(), child.stdout.take());
-        // Ends with the worker.
-        thread::spawn(move || {
-            let lines = stdout.map(|stdout| BufReader::new(stdout).lines());
-            let whole = lines.into_iter().flatten().map_while(io::Result::ok);
-            whole.for_each(|line| drop(sender.send(line)));
-        });
-        Ok(Self { child, orders, answers })
+        let orders = child.stdin.take().ok_or("a worker without stdin")?;
+        let answers = child.stdout.take().ok_or("a worker without stdout")?;
+        Ok(Self { child: Some(child), orders: Box::new(orders), answers: lines_of(answers) })
+    }
+
+    fn at(stream: UnixStream) -> Result<Self, Fault> {
+        let answers = lines_of(stream.try_clone()?);
+        Ok(Self { child: None, orders: Box::new(stream), answers })
+    }
+
+    fn tell(&mut self, order: &impl Serialize) -> Result<(), Fault> {
+        let line = serde_json::to_string(order)? + "\n";
+        Ok(self.orders.write_all(line.as_bytes())?)
     }
 
     fn hear(&self, patience: Duration) -> Result<String, Fault> {
@@ -118,7 +127,19 @@ impl Member {
 
 impl Drop for Member {
     fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        if let Some(child) = &mut self.child {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
     }
+}
+
+/// Read by a thread that ends with them.
+fn lines_of(answers: impl Read + Send + 'static) -> Receiver<String> {
+    let (sender, receiver) = mpsc::channel();
+    thread::spawn(move || {
+        let lines = BufReader::new(answers).lines().map_while(io::Result::ok);
+        lines.for_each(|line| drop(sender.send(line)));
+    });
+    receiver
 }

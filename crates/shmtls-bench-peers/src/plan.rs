@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 pub(crate) enum Peer {
     Shmtls,
     Lmdb,
+    Httpd,
     Shmcache,
     Memcached,
     Redis,
@@ -22,6 +23,7 @@ impl Peer {
         match self {
             Self::Shmtls => "shmtls",
             Self::Lmdb => "LMDB",
+            Self::Httpd => "httpd shmcb",
             Self::Shmcache => "shmcache",
             Self::Memcached => "memcached",
             Self::Redis => "Redis",

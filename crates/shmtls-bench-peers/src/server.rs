@@ -1,11 +1,10 @@
-//! A server of Debian's, started for this run on a Unix socket in a folder of its own, and ended with
-//! it, however the run ends.
+//! A server of Debian's, started for this run in a folder of its own, and ended with it, however the
+//! run ends.
 
-use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 use std::{env, thread};
@@ -19,57 +18,63 @@ use crate::fault::Fault;
 
 #[derive(Debug)]
 pub(crate) struct Server {
+    program: &'static str,
     child: Child,
-    socket: String,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 /// A server that is not there by then does not come.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 impl Server {
-    /// `options` are for a server at that socket. The error says what is missing.
-    pub(crate) fn start(
-        program: &str,
+    /// `options` are for a server that listens at that Unix socket. The error says what is missing.
+    pub(crate) fn at_socket(
+        program: &'static str,
         options: impl FnOnce(&str) -> Vec<String>,
+    ) -> Result<(Self, String), Fault> {
+        let folder = TempDir::with_prefix("shmtls-bench-peers-")?;
+        let socket = path_in(&folder, "socket")?;
+        let mut server = Self::start(program, folder, options(&socket))?;
+        server.wait_for(|| UnixStream::connect(&socket).ok())?;
+        Ok((server, socket))
+    }
+
+    /// It says what it has to say to the file `log` in that folder.
+    pub(crate) fn start(
+        program: &'static str,
+        folder: TempDir,
+        options: Vec<String>,
     ) -> Result<Self, Fault> {
         let path = find(program).ok_or_else(|| format!("{program} is not installed"))?;
-        let folder = TempDir::with_prefix("shmtls-bench-peers-")?;
-        let socket = folder.path().join("socket");
-        let socket = socket.to_str().ok_or("a path that is no UTF-8")?.to_owned();
-        let log = folder.path().join("log");
+        let log = File::options().create(true).append(true).open(folder.path().join("log"))?;
         let child = Command::new("/proc/self/exe")
             .args(["serve", &std::process::id().to_string()])
             .arg(path)
-            .args(options(&socket))
+            .args(options)
             .current_dir(folder.path())
             .stdin(Stdio::null())
-            .stdout(File::create(&log)?)
-            .stderr(File::options().append(true).open(&log)?)
+            .stdout(log.try_clone()?)
+            .stderr(log)
             .spawn()?;
-        let mut server = Self { child, socket, _folder: folder };
-        server.wait_until_there(&log).map_err(|fault| format!("{program}: {fault}"))?;
-        Ok(server)
+        Ok(Self { program, child, folder })
     }
 
-    pub(crate) fn socket(&self) -> &str {
-        &self.socket
-    }
-
-    fn wait_until_there(&mut self, log: &Path) -> Result<(), Fault> {
+    /// What shows that it is there.
+    pub(crate) fn wait_for<T>(&mut self, mut look: impl FnMut() -> Option<T>) -> Result<T, Fault> {
         let start = Instant::now();
-        while UnixStream::connect(&self.socket).is_err() {
-            if let Some(status) = self.child.try_wait()? {
-                let said = fs::read_to_string(log).unwrap_or_default();
-                let last = said.lines().last().unwrap_or("nothing");
-                return Err(format!("{status}, and it said: {last}").into());
+        loop {
+            if let Some(found) = look() {
+                return Ok(found);
             }
-            if start.elapsed() > PATIENCE {
-                return Err("it does not listen".into());
+            let ended = self.child.try_wait()?;
+            if ended.is_some() || start.elapsed() > PATIENCE {
+                let said = fs::read_to_string(self.folder.path().join("log")).unwrap_or_default();
+                let last = said.lines().last().unwrap_or("nothing");
+                let end = ended.map_or("it does not listen".into(), |status| status.to_string());
+                return Err(format!("{}: {end}, and it said: {last}", self.program).into());
             }
             thread::sleep(Duration::from_millis(5));
         }
-        Ok(())
     }
 }
 
@@ -91,10 +96,15 @@ pub(crate) fn become_one(parent: i32, command: &[String]) -> Result<(), Fault> {
 }
 
 /// Servers live in sbin, which is not in everybody's PATH.
-fn find(program: &str) -> Option<PathBuf> {
+pub(crate) fn find(program: &str) -> Option<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
     let folders = env::split_paths(&path).chain(["/usr/bin", "/usr/sbin"].map(PathBuf::from));
-    folders.map(|folder| folder.join(OsStr::new(program))).find(|it| it.is_file())
+    folders.map(|folder| folder.join(program)).find(|it| it.is_file())
+}
+
+pub(crate) fn path_in(folder: &TempDir, name: &str) -> Result<String, Fault> {
+    let path = folder.path().join(name);
+    Ok(path.to_str().ok_or("a path that is no UTF-8")?.to_owned())
 }
 
 #[cfg(test)]
@@ -103,7 +113,8 @@ mod tests {
 
     #[test]
     fn what_is_missing_is_named() {
-        let missing = Server::start("no-such-server", |_| Vec::new()).expect_err("there is none");
+        let missing =
+            Server::at_socket("no-such-server", |_| Vec::new()).expect_err("there is none");
         assert_eq!(missing.to_string(), "no-such-server is not installed");
         assert!(find("sh").is_some());
     }

@@ -19,7 +19,7 @@ use crate::sessions;
 use crate::stores::{self, Store};
 use crate::workload::{Operation, Workload};
 
-/// On a worker's command line, as JSON.
+/// The first line that a worker is told, as JSON.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Task {
     pub(crate) peer: Peer,
@@ -37,14 +37,14 @@ pub(crate) struct Task {
     pub(crate) cores: Vec<usize>,
 }
 
-/// When to work: nanoseconds of the clock that all have. On stdin, a line each.
+/// When to work: nanoseconds of the clock that all have. The lines after that.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub(crate) struct Burst {
     pub(crate) from: u64,
     pub(crate) until: u64,
 }
 
-/// What each worker has seen; on stdout, a line for all of this process.
+/// What a worker has seen; a line for all of this process.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Seen {
     pub(crate) ns: u64,
@@ -67,27 +67,40 @@ pub(crate) const READY: &str = "ready";
 /// One in so many operations is timed, and what it found is compared with what was stored.
 const SAMPLE: u32 = 16;
 
-pub(crate) fn run(task: &str) -> Result<(), Fault> {
+/// A process that the run has started.
+pub(crate) fn run() -> Result<(), Fault> {
+    serve(io::stdin().lock(), io::stdout(), |task| {
+        stores::open(task.peer, (&task.place, task.scale), task.threads)
+    })
+}
+
+/// Does what it is told, line by line, until nobody tells it any more.
+pub(crate) fn serve(
+    orders: impl BufRead,
+    mut answers: impl Write,
+    open: impl FnOnce(&Task) -> Result<Vec<Box<dyn Store>>, Fault>,
+) -> Result<(), Fault> {
     // If the parent has gone, nobody ends us.
     set_pdeathsig(Signal::SIGKILL)?;
-    let task: Task = serde_json::from_str(task)?;
-    let stores = stores::open(task.peer, (&task.place, task.scale), task.threads)?;
+    let mut orders = orders.lines();
+    let Some(task) = orders.next() else { return Ok(()) };
+    let task: Task = serde_json::from_str(&task?)?;
+    let stores = open(&task)?;
     let mut workers: Vec<_> =
         (task.worker..).zip(stores).map(|it| Worker::new(&task, it)).collect();
     in_threads(&mut workers, Worker::fill)?;
-    say(READY)?;
-    for line in io::stdin().lock().lines() {
-        let burst: Burst = serde_json::from_str(&line?)?;
+    say(&mut answers, READY)?;
+    for burst in orders {
+        let burst: Burst = serde_json::from_str(&burst?)?;
         let seen = in_threads(&mut workers, |worker| worker.work(burst))?;
-        say(&serde_json::to_string(&seen)?)?;
+        say(&mut answers, &serde_json::to_string(&seen)?)?;
     }
     Ok(())
 }
 
-fn say(line: &str) -> io::Result<()> {
-    let mut stdout = io::stdout().lock();
-    writeln!(stdout, "{line}")?;
-    stdout.flush()
+fn say(answers: &mut impl Write, line: &str) -> io::Result<()> {
+    writeln!(answers, "{line}")?;
+    answers.flush()
 }
 
 fn in_threads<R: Send>(

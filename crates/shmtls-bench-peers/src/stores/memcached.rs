@@ -18,13 +18,13 @@ const LIFETIME_SECONDS: u32 = 3600;
 
 pub(super) fn host(scale: Scale) -> Result<Host, Fault> {
     let user = User::from_uid(geteuid())?.ok_or("a user without a name")?.name;
-    let server = Server::start("memcached", |socket| {
+    let (server, socket) = Server::at_socket("memcached", |socket| {
         // With less it does not start.
         let megabytes = (scale.bytes >> 20).max(2).to_string();
         // Root has to say whom it wants to be.
         ["-s", socket, "-m", &megabytes, "-u", &user].map(String::from).into()
     })?;
-    Ok(Host::new(server.socket().to_owned(), server))
+    Ok(Host::new(socket, server))
 }
 
 pub(super) fn open(place: &str) -> Result<Memcached, Fault> {

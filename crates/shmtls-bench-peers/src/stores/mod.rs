@@ -4,17 +4,21 @@
 use std::any::Any;
 
 use std::fmt;
+use std::os::unix::net::UnixStream;
 
 use crate::fault::Fault;
 use crate::plan::{Peer, Scale};
 
 mod caches;
+mod httpd;
 mod lmdb;
 mod maps;
 mod memcached;
 mod redis;
 mod shmcache;
 mod shmtls;
+
+pub(crate) use httpd::{Cache, Httpd};
 
 pub(crate) type Id = [u8; 32];
 
@@ -30,12 +34,14 @@ pub(crate) trait Store: Send {
 pub(crate) struct Host {
     /// For [`open`].
     pub(crate) place: String,
-    _keeps: Box<dyn Any>,
+    /// Workers that it has started itself, and who wait for their orders there.
+    pub(crate) waiting: Vec<UnixStream>,
+    keeps: Box<dyn Any>,
 }
 
 impl Host {
     fn new(place: impl Into<String>, keeps: impl Any) -> Self {
-        Self { place: place.into(), _keeps: Box::new(keeps) }
+        Self { place: place.into(), waiting: Vec::new(), keeps: Box::new(keeps) }
     }
 }
 
@@ -45,12 +51,13 @@ impl fmt::Debug for Host {
     }
 }
 
-/// Makes or starts an empty store. The error says why it cannot be compared here.
-pub(crate) fn host(peer: Peer, scale: Scale) -> Result<Host, Fault> {
+/// Makes or starts an empty store for so many workers. The error says why it cannot be compared here.
+pub(crate) fn host(peer: Peer, scale: Scale, workers: u32) -> Result<Host, Fault> {
     match peer {
         Peer::Shmtls => shmtls::host(scale),
         Peer::Lmdb => lmdb::host(scale),
         Peer::Shmcache => shmcache::host(scale),
+        Peer::Httpd => httpd::host(scale, workers),
         Peer::Memcached => memcached::host(scale),
         Peer::Redis => redis::host(scale),
         // Such a one lives in the process of its workers.
@@ -72,6 +79,7 @@ pub(crate) fn open(
         Peer::QuickCache => return Ok(for_each_thread(caches::quick_cache(scale), threads)),
         Peer::Lmdb => Box::new(lmdb::open(place, scale)?),
         Peer::Shmcache => shmcache::open(place, scale)?,
+        Peer::Httpd => return Err("httpd starts its workers".into()),
         Peer::Memcached => Box::new(memcached::open(place)?),
         Peer::Redis => Box::new(redis::open(place)?),
     };

@@ -11,7 +11,7 @@ const LIFETIME_SECONDS: u32 = 3600;
 
 /// No file is written; what was used least recently goes.
 pub(super) fn host(scale: Scale) -> Result<Host, Fault> {
-    let server = Server::start("redis-server", |socket| {
+    let (server, socket) = Server::at_socket("redis-server", |socket| {
         let bytes = scale.bytes.to_string();
         let options = [
             ("--port", "0"),
@@ -23,7 +23,7 @@ pub(super) fn host(scale: Scale) -> Result<Host, Fault> {
         ];
         options.iter().flat_map(|(name, value)| [*name, *value]).map(String::from).collect()
     })?;
-    Ok(Host::new(server.socket().to_owned(), server))
+    Ok(Host::new(socket, server))
 }
 
 pub(super) fn open(place: &str) -> Result<Redis, Fault> {

@@ -11,7 +11,7 @@ use tempfile::TempDir;
 const BUILD_TOOLS: [&str; 3] = ["cargo", "cc", "pkg-config"];
 const TESTED: [&str; 9] =
     ["c++", "openssl", "curl", "python3", "gnutls-cli", "nginx", "apache2", "haproxy", "spin"];
-const COMPARED: [&str; 2] = ["redis-server", "memcached"];
+const COMPARED: [&str; 4] = ["redis-server", "memcached", "apache2", "apxs"];
 
 #[test]
 fn a_complete_machine_is_left_alone() {
@@ -56,7 +56,7 @@ fn to_fuzz_only_a_cpp_compiler_is_needed_besides() {
 fn to_compare_only_the_compared_servers_are_needed_besides() {
     let machine = Machine::new(&BUILD_TOOLS);
     assert!(machine.setup("peers").0);
-    assert_eq!(machine.apt_calls(), ["install redis-server memcached"]);
+    assert_eq!(machine.apt_calls(), ["install redis-server memcached apache2-bin apache2-dev"]);
 }
 
 #[test]
@@ -129,7 +129,7 @@ echo "$action${1:+ }$*" >>"$ROOT/apt-calls"
 if [ "$action" = update ]; then rm -f "$ROOT/no-lists"; exit; fi
 [ ! -e "$ROOT/no-lists" ] || exit 100
 for package; do
-    case $package in gcc) program=cc ;; g++) program=c++ ;; gnutls-bin) program=gnutls-cli ;; nginx-light) program=nginx ;; apache2-bin) program=apache2 ;; *) program=$package ;; esac
+    case $package in gcc) program=cc ;; g++) program=c++ ;; gnutls-bin) program=gnutls-cli ;; nginx-light) program=nginx ;; apache2-bin) program=apache2 ;; apache2-dev) program=apxs ;; *) program=$package ;; esac
     ln -sf cargo "$ROOT/bin/$program"
 done
 "#;

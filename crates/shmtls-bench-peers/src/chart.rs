@@ -63,8 +63,10 @@ fn rows(report: &Report, mix: Mix, kind: Kind) -> Vec<&Row> {
 /// A bar for each row, on a logarithmic scale, with its spread.
 fn bars(area: &Area<'_>, rows: &[&Row]) -> Drawn {
     let Some(first) = rows.first() else { return Ok(()) };
-    let least = rows.iter().map(|row| row.mops.min).fold(f64::MAX, f64::min).max(1e-6) / 2.0;
-    let most = rows.iter().map(|row| row.mops.max).fold(least, f64::max) * 5.0;
+    let all = || rows.iter().flat_map(|row| [row.mops.min, row.mops.max]);
+    let (least, most) = (all().fold(f64::MAX, f64::min), all().fold(1e-6, f64::max));
+    // Whole decades, and room for the ratio behind the longest bar.
+    let (least, most) = (decade(least / 1.5, f64::floor), decade(most * 2.0, f64::ceil));
     let last = rows.len() as f64;
     let mut chart = ChartBuilder::on(area)
         .caption(first.mix.title(), FONT)
@@ -77,7 +79,9 @@ fn bars(area: &Area<'_>, rows: &[&Row]) -> Drawn {
         .disable_y_mesh()
         .disable_y_axis()
         .light_line_style(TRANSPARENT)
-        .x_label_formatter(&|x| x.to_string())
+        .x_label_formatter(&|x| {
+            if is_decade(*x) { format!("{}", *x as f32) } else { String::new() }
+        })
         .x_desc("million operations a second")
         .draw()?;
     for (at, row) in rows.iter().enumerate() {
@@ -92,6 +96,15 @@ fn bars(area: &Area<'_>, rows: &[&Row]) -> Drawn {
         name(area, &chart, row, top)?;
     }
     Ok(())
+}
+
+fn decade(value: f64, round: fn(f64) -> f64) -> f64 {
+    10_f64.powi(round(value.max(1e-6).log10()) as i32)
+}
+
+fn is_decade(value: f64) -> bool {
+    let log = value.log10();
+    (log - log.round()).abs() < 1e-6
 }
 
 /// To the left of its bar.

@@ -5,9 +5,10 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
-const ALL: [&str; 9] = [
+const ALL: [&str; 10] = [
     "shmtls",
     "lmdb",
+    "httpd",
     "shmcache",
     "memcached",
     "redis",

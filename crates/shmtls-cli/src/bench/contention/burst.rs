@@ -12,10 +12,11 @@ use shmtls::{Cache, CreateError, Options};
 use super::arena::{self, Line};
 use super::crew::Crew;
 use super::plan::{Keys, Lock, Mix, Task, Value};
+use super::sessions::{Random, Sessions};
 use super::trouble::{Toll, Trouble};
 use super::watchers::Watchers;
 use super::worker::{Seen, histogram};
-use super::workload::{self, Random, Sessions};
+use super::workload;
 use crate::failure::{Failure, chain};
 
 /// What every burst of a run has in common.
@@ -142,7 +143,7 @@ impl Workbench {
     }
 
     fn fill(&self, cache: &Cache, universe: u32, seed: u64) {
-        let mut sessions = Sessions::new(self.value);
+        let mut sessions = Sessions::new(self.value.fixed());
         let (context, expiry) = (workload::context(), workload::expiry());
         for key in 0..universe {
             let bytes = sessions.compose(key, seed ^ u64::from(key));

@@ -18,6 +18,7 @@ mod ffi;
 mod arena;
 mod plan;
 mod gate;
+mod sessions;
 mod workload;
 mod worker;
 mod crew;

@@ -107,6 +107,14 @@ impl Value {
     const MAX: u32 = 10 << 10;
     const MIN: u32 = 16;
 
+    /// The length of each, if they are alike.
+    pub(super) fn fixed(self) -> Option<usize> {
+        match self {
+            Self::Mix => None,
+            Self::Bytes(bytes) => Some(bytes as usize),
+        }
+    }
+
     pub(super) fn mean(self) -> u64 {
         match self {
             Self::Mix => 584,

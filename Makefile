@@ -8,7 +8,10 @@ SECONDS ?= 60
 STRIDE ?= 1
 SCHEDULES ?= 1000000
 
-.PHONY: help setup demo test kill-storm kill-sweep schedules model fuzz soak traces check doc clean
+# A workspace of its own: cargo builds it only when told to.
+peers = cargo $(1) --release --locked --manifest-path crates/shmtls-bench-peers/Cargo.toml --target-dir target/peers
+
+.PHONY: help setup demo test kill-storm kill-sweep schedules model fuzz soak traces peers peers-check check doc clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
@@ -48,9 +51,19 @@ soak: ## a server under kills, rotations and tools for so long: make soak MINUTE
 	@scripts/setup build
 	@SHMTLS_MINUTES=$(MINUTES) cargo test --release --all-features --test soak -- --nocapture
 
-traces: ## how many sessions are found, on made-up days in made-up time, against an LRU
+traces: ## how many sessions are found, on made-up days or yours: make traces TRACE=day.tsv
 	@scripts/setup build
-	@RUSTC_WORKSPACE_WRAPPER=$(CURDIR)/scripts/rustc-battery cargo bench --bench traces
+	@SHMTLS_TRACE=$(abspath $(TRACE)) RUSTC_WORKSPACE_WRAPPER=$(CURDIR)/scripts/rustc-battery cargo bench --bench traces
+
+peers: ## shmtls beside LMDB, httpd, Redis, memcached and the concurrent maps: one table, one plot
+	@scripts/setup peers
+	@$(call peers,run) --features shmcache -- --json target/peers.json --svg target/peers.svg $(PEERS)
+
+peers-check: ## formatting, clippy and the tests of that comparison
+	@scripts/setup peers
+	@cargo fmt --check --manifest-path crates/shmtls-bench-peers/Cargo.toml
+	@$(call peers,clippy) --all-targets --all-features -- -D warnings
+	@$(call peers,test) --all-features
 
 check: ## formatting, clippy and rustdoc, warnings denied
 	@scripts/setup build

@@ -9,7 +9,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use tempfile::TempDir;
 
 const BUILD_TOOLS: [&str; 3] = ["cargo", "cc", "pkg-config"];
-const PEERS: [&str; 10] = [
+const TESTED: [&str; 10] = [
     "c++",
     "openssl",
     "curl",
@@ -21,11 +21,12 @@ const PEERS: [&str; 10] = [
     "spin",
     "strace",
 ];
+const COMPARED: [&str; 4] = ["redis-server", "memcached", "apache2", "apxs"];
 
 #[test]
 fn a_complete_machine_is_left_alone() {
-    let machine = Machine::new(&[&BUILD_TOOLS[..], &PEERS].concat());
-    for set in ["build", "fuzz", "test"] {
+    let machine = Machine::new(&[&BUILD_TOOLS[..], &TESTED, &COMPARED].concat());
+    for set in ["build", "fuzz", "test", "peers"] {
         assert_eq!(machine.setup(set), (true, String::new()));
     }
     assert_eq!(machine.apt_calls(), [""; 0]);
@@ -62,6 +63,13 @@ fn to_fuzz_only_a_cpp_compiler_is_needed_besides() {
     let machine = Machine::new(&BUILD_TOOLS);
     assert!(machine.setup("fuzz").0);
     assert_eq!(machine.apt_calls(), ["install g++"]);
+}
+
+#[test]
+fn to_compare_only_the_compared_servers_are_needed_besides() {
+    let machine = Machine::new(&BUILD_TOOLS);
+    assert!(machine.setup("peers").0);
+    assert_eq!(machine.apt_calls(), ["install redis-server memcached apache2-bin apache2-dev"]);
 }
 
 #[test]
@@ -134,7 +142,7 @@ echo "$action${1:+ }$*" >>"$ROOT/apt-calls"
 if [ "$action" = update ]; then rm -f "$ROOT/no-lists"; exit; fi
 [ ! -e "$ROOT/no-lists" ] || exit 100
 for package; do
-    case $package in gcc) program=cc ;; g++) program=c++ ;; gnutls-bin) program=gnutls-cli ;; nginx-light) program=nginx ;; apache2-bin) program=apache2 ;; *) program=$package ;; esac
+    case $package in gcc) program=cc ;; g++) program=c++ ;; gnutls-bin) program=gnutls-cli ;; nginx-light) program=nginx ;; apache2-bin) program=apache2 ;; apache2-dev) program=apxs ;; *) program=$package ;; esac
     ln -sf cargo "$ROOT/bin/$program"
 done
 "#;

@@ -14,6 +14,8 @@ use crate::quantity;
 pub(super) enum Lock {
     /// One per bucket: the library as it is.
     Robust,
+    /// The same, while tools look at the segment all the time.
+    Watched,
     /// The same code, with nothing announced to the kernel.
     Plain,
     /// One robust pthread mutex around every operation.
@@ -23,11 +25,13 @@ pub(super) enum Lock {
 }
 
 impl Lock {
-    pub(super) const ALL: [Self; 4] = [Self::Robust, Self::Plain, Self::Pthread, Self::Futex];
+    pub(super) const ALL: [Self; 5] =
+        [Self::Robust, Self::Watched, Self::Plain, Self::Pthread, Self::Futex];
 
     pub(super) fn label(self) -> &'static str {
         match self {
             Self::Robust => "per-bucket robust",
+            Self::Watched => "per-bucket, watched",
             Self::Plain => "without robustness",
             Self::Pthread => "one robust pthread mutex",
             Self::Futex => "one plain futex",
@@ -102,6 +106,14 @@ impl Value {
     /// The library's default limit.
     const MAX: u32 = 10 << 10;
     const MIN: u32 = 16;
+
+    /// The length of each, if they are alike.
+    pub(super) fn fixed(self) -> Option<usize> {
+        match self {
+            Self::Mix => None,
+            Self::Bytes(bytes) => Some(bytes as usize),
+        }
+    }
 
     pub(super) fn mean(self) -> u64 {
         match self {

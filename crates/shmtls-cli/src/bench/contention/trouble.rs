@@ -12,7 +12,8 @@ use super::arena::Arena;
 use super::crew::Crew;
 use super::gate::Gate;
 use super::plan::Lock;
-use super::workload::{self, Random};
+use super::sessions::Random;
+use super::workload;
 
 /// The supervisor of a burst.
 #[derive(Debug)]

@@ -4,6 +4,7 @@
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::text::{Line, Span};
+use ratatui::widgets::Clear;
 
 use super::app::{App, View};
 
@@ -70,7 +71,10 @@ fn titled(frame: &mut Frame<'_>, area: Rect, app: &App, title: Vec<Span<'_>>) ->
     let line = Line::from(spans);
     let width = (line.width() as u16).min(top.width.saturating_sub(2));
     let place = Rect { x: top.x + 1.min(top.width), width, ..top };
-    frame.render_widget(line, place.intersection(top));
+    let place = place.intersection(top);
+    // The rule beneath it is dim, and what it is written over would be.
+    frame.render_widget(Clear, place);
+    frame.render_widget(line, place);
     rest
 }
 

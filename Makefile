@@ -11,7 +11,7 @@ SCHEDULES ?= 1000000
 # A workspace of its own: cargo builds it only when told to.
 peers = cargo $(1) --release --locked --manifest-path crates/shmtls-bench-peers/Cargo.toml --target-dir target/peers
 
-.PHONY: help setup demo test kill-storm kill-sweep schedules model fuzz soak traces peers peers-check check doc clean
+.PHONY: help setup demo test kill-storm kill-sweep schedules model fuzz soak traces peers peers-check check screenshots doc clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
@@ -74,6 +74,10 @@ check: ## formatting, clippy and rustdoc, warnings denied
 	@cargo clippy --no-default-features --features sealing -- -D warnings
 	@RUSTC_WORKSPACE_WRAPPER=$(CURDIR)/scripts/rustc-battery cargo clippy --lib --tests -- -D warnings
 	@RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --all-features
+
+screenshots: ## the pictures of `shmtls top` in docs/images, from a live segment with real workers
+	@scripts/setup build
+	@SHMTLS_SCREENSHOTS=$(CURDIR)/docs/images cargo test -q -p shmtls-cli --bin shmtls top::screenshots
 
 doc: ## open the documentation
 	@scripts/setup build

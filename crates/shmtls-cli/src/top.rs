@@ -18,6 +18,8 @@ mod input;
 mod look;
 mod model;
 mod run;
+#[cfg(test)]
+mod screenshots;
 mod view;
 mod words;
 

@@ -1,5 +1,5 @@
-//! The report as an SVG: for each mix, what processes can share on the left, what only threads can on
-//! the right.
+//! The report as an SVG: for each mix, what processes can share on the left, what only threads can
+//! on the right.
 
 use std::error::Error;
 

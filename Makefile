@@ -51,9 +51,9 @@ soak: ## a server under kills, rotations and tools for so long: make soak MINUTE
 	@scripts/setup build
 	@SHMTLS_MINUTES=$(MINUTES) cargo test --release --all-features --test soak -- --nocapture
 
-traces: ## how many sessions are found, on made-up days in made-up time, against an LRU
+traces: ## how many sessions are found, on made-up days or yours: make traces TRACE=day.tsv
 	@scripts/setup build
-	@RUSTC_WORKSPACE_WRAPPER=$(CURDIR)/scripts/rustc-battery cargo bench --bench traces
+	@SHMTLS_TRACE=$(abspath $(TRACE)) RUSTC_WORKSPACE_WRAPPER=$(CURDIR)/scripts/rustc-battery cargo bench --bench traces
 
 peers: ## shmtls beside LMDB, httpd, Redis, memcached and the concurrent maps: one table, one plot
 	@scripts/setup peers

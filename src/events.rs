@@ -244,13 +244,15 @@ impl EventCursor {
         while next < end {
             match event(line.pid.load(Relaxed), next, &slots[(next % count) as usize]) {
                 Some(event) => found.push(event),
-                None if progress.waited && progress.next == next => missed += 1,
+                None if progress.waited && progress.next == next => {
+                    missed = missed.saturating_add(1);
+                }
                 // What comes behind it is read together with it next time.
                 None if end - next <= UNFINISHED => {
                     *progress = Progress { next, waited: true };
                     return missed;
                 }
-                None => missed += 1,
+                None => missed = missed.saturating_add(1),
             }
             next += 1;
         }

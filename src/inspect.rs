@@ -108,15 +108,24 @@ impl Inspector {
     /// that is still known. Also says how many events are lost to it, overwritten before this look.
     /// Each process keeps so many as [`Options::events`](crate::Options::events) says.
     pub fn events(&self, cursor: &mut EventCursor) -> (Vec<PastEvent>, u64) {
-        let (mut events, mut missed) = (Vec::new(), 0);
+        let (mut events, mut missed) = (Vec::new(), 0_u64);
         if self.segment.geometry().event_slots > 0 {
             for (index, line) in self.segment.members().iter().enumerate() {
-                missed += cursor.read(index, (line, self.segment.events(index)), &mut events);
+                // Anything may stand in a number.
+                let lost = cursor.read(index, (line, self.segment.events(index)), &mut events);
+                missed = missed.saturating_add(lost);
             }
         }
         cursor.finish_look();
         events.sort_by_key(|event| (event.at(), event.pid(), event.number()));
         (events, missed)
+    }
+
+    /// How many events were ever noted, by all who were ever attached: [`events`](Self::events)
+    /// knows the last of them.
+    pub fn events_noted(&self) -> u64 {
+        let lines = self.segment.members().iter();
+        lines.fold(0, |sum: u64, line| sum.saturating_add(line.events.load(Relaxed)))
     }
 
     /// Looks at every byte, and says which invariants of `shm-layout.md` do not hold.

@@ -100,7 +100,18 @@ impl<'a> Writer<'a> {
             self.set_end(entry.at);
         }
         if entry.slot + 1 == self.bucket.slot_count() {
-            self.set_slot_count(entry.slot);
+            self.trim_slots(entry.slot);
+        }
+    }
+
+    /// Forgets the empty slots behind the last session; and, where there is none, the place where
+    /// records ended, so that a bucket that was cleared is one that is empty.
+    fn trim_slots(&self, count: usize) {
+        let is_used = |index: &usize| self.bucket.slot(*index) != Slot::EMPTY;
+        let count = (0..count).rev().find(is_used).map_or(0, |last| last + 1);
+        self.set_slot_count(count);
+        if count == 0 {
+            self.set_end(0);
         }
     }
 

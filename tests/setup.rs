@@ -9,8 +9,18 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use tempfile::TempDir;
 
 const BUILD_TOOLS: [&str; 3] = ["cargo", "cc", "pkg-config"];
-const TESTED: [&str; 9] =
-    ["c++", "openssl", "curl", "python3", "gnutls-cli", "nginx", "apache2", "haproxy", "spin"];
+const TESTED: [&str; 10] = [
+    "c++",
+    "openssl",
+    "curl",
+    "python3",
+    "gnutls-cli",
+    "nginx",
+    "apache2",
+    "haproxy",
+    "spin",
+    "strace",
+];
 const COMPARED: [&str; 4] = ["redis-server", "memcached", "apache2", "apxs"];
 
 #[test]
@@ -25,8 +35,11 @@ fn a_complete_machine_is_left_alone() {
 #[test]
 fn only_what_is_missing_is_installed() {
     let machine = Machine::new(
-        &[&BUILD_TOOLS[..], &["c++", "openssl", "python3", "nginx", "apache2", "haproxy", "spin"]]
-            .concat(),
+        &[
+            &BUILD_TOOLS[..],
+            &["c++", "openssl", "python3", "nginx", "apache2", "haproxy", "spin", "strace"],
+        ]
+        .concat(),
     );
     assert!(machine.setup("build").0);
     assert_eq!(machine.apt_calls(), [""; 0]);
@@ -65,7 +78,7 @@ fn the_package_lists_are_fetched_only_if_they_must_be() {
     machine.write("no-lists", "");
     assert!(machine.setup("test").0);
     let install =
-        "install g++ openssl curl python3 gnutls-bin nginx-light apache2-bin haproxy spin";
+        "install g++ openssl curl python3 gnutls-bin nginx-light apache2-bin haproxy spin strace";
     assert_eq!(machine.apt_calls(), [install, "update", install]);
 }
 
@@ -77,7 +90,7 @@ fn without_root_it_asks_sudo() {
     assert!(machine.setup("test").0);
     assert_eq!(
         machine.apt_calls(),
-        ["install g++ openssl curl python3 gnutls-bin nginx-light apache2-bin haproxy spin"]
+        ["install g++ openssl curl python3 gnutls-bin nginx-light apache2-bin haproxy spin strace"]
     );
 }
 
@@ -87,7 +100,7 @@ fn what_it_cannot_do_it_says() {
     machine.program("id", "echo 1000");
     let (done, said) = machine.setup("test");
     let by_hand = "apt-get update && apt-get install -y --no-install-recommends \
-                   g++ openssl curl python3 gnutls-bin nginx-light apache2-bin haproxy spin";
+                   g++ openssl curl python3 gnutls-bin nginx-light apache2-bin haproxy spin strace";
     assert!(!done && said.contains(by_hand), "{said}");
     assert_eq!(machine.apt_calls(), [""; 0]);
 

@@ -11,6 +11,7 @@ pub(crate) struct Shm {
     cache: Segment,
     context: Context,
     session: Vec<u8>,
+    lifetime: Duration,
 }
 
 /// The day begins then: any time will do.
@@ -18,16 +19,19 @@ const MORNING_MILLIS: u64 = 1_800_000_000_000;
 
 impl Shm {
     /// All of the bytes: header, tables and buckets.
-    pub(crate) fn new(bytes: u64) -> Self {
+    pub(crate) fn new(bytes: u64, lifetime: f64, max_session: usize) -> Self {
         set_clock(MORNING_MILLIS);
-        let options = Options::new().size(bytes).lifetime(lifetime()).populate(false);
+        let lifetime = Duration::from_secs_f64(lifetime);
+        let options = Options::new().size(bytes).lifetime(lifetime).populate(false);
+        let options = options.max_session(max_session as u32);
         let cache = options.create_memfd().expect("a segment");
-        Self { cache, context: Context::named("traces"), session: vec![7; 4096] }
+        Self { cache, context: Context::named("traces"), session: vec![7; max_session], lifetime }
     }
-}
 
-fn lifetime() -> Duration {
-    Duration::from_secs_f64(LIFETIME)
+    /// The library's own limit.
+    pub(crate) fn of(bytes: u64) -> Self {
+        Self::new(bytes, LIFETIME, 10_240)
+    }
 }
 
 fn id_of(number: u64) -> SessionId {
@@ -43,7 +47,7 @@ impl Cache for Shm {
     }
 
     fn store(&mut self, id: u64, len: usize) {
-        let expiry = Expiry::after(lifetime());
+        let expiry = Expiry::after(self.lifetime);
         let stored = self.cache.insert(&self.context, &id_of(id), &self.session[..len], expiry);
         assert!(stored.is_stored(), "{stored:?}");
     }
@@ -71,7 +75,7 @@ pub(crate) fn print_density(seed: u64) {
     ];
     for (name, len_of) in mixes {
         let bytes = u64::from(ALIVE) * 640;
-        let mut shm = Shm::new(bytes);
+        let mut shm = Shm::of(bytes);
         let (mut rng, mut written, mut number) = (Rng(seed), 0, 0);
         while written < 4 * bytes {
             let len = len_of(&mut rng);

@@ -41,6 +41,11 @@ pub(crate) struct Day {
 }
 
 impl Day {
+    pub(crate) fn count(&mut self, len: usize, hit: bool) {
+        self.attempts[class_of(len)] += 1;
+        self.hits[class_of(len)] += u64::from(hit);
+    }
+
     pub(crate) fn rate(&self) -> f64 {
         self.hits.iter().sum::<u64>() as f64 / self.attempts.iter().sum::<u64>() as f64
     }
@@ -144,8 +149,7 @@ pub(crate) fn day(kind: Kind, seed: u64, cache: &mut impl Cache) -> Day {
             let takes = kind == Kind::SingleUse;
             let hit = cache.find(client.id, takes);
             if now > WARM {
-                day.attempts[class_of(client.len)] += 1;
-                day.hits[class_of(client.len)] += u64::from(hit);
+                day.count(client.len, hit);
             }
             if takes || !hit {
                 (client.id, client.issued) = (ids.next(), now);

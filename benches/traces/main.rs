@@ -1,16 +1,22 @@
 //! How many of the sessions that come back are still there: the library's own cache on made-up days,
-//! in made-up time, against a fully associative LRU that may fill all of the same bytes and has no
-//! overhead. Also how much of a full segment is sessions, and which of them.
+//! or on one that was recorded, in made-up time, against fully associative ones (LRU and FIFO) that
+//! may fill all of the same bytes and have no overhead. Also how much of a full segment is sessions,
+//! and which of them.
 //!
-//! `make traces`. All numbers are the same in each run with one seed (`SHMTLS_SEED`, 1), but for the
-//! segment's own.
+//! `make traces`, or `make traces TRACE=day.tsv` (recorded.rs says how to record one;
+//! `SHMTLS_LIFETIME` are its sessions' seconds, 3600). All numbers are the same in each run with one
+//! seed (`SHMTLS_SEED`, 1), but for the segment's own.
 
 #[cfg(shmtls_battery)]
 mod cache;
 #[cfg(shmtls_battery)]
 mod clients;
 #[cfg(shmtls_battery)]
-mod lru;
+mod contest;
+#[cfg(shmtls_battery)]
+mod oracle;
+#[cfg(shmtls_battery)]
+mod recorded;
 
 #[cfg(not(shmtls_battery))]
 fn main() {
@@ -19,31 +25,26 @@ fn main() {
 
 #[cfg(shmtls_battery)]
 fn main() {
-    use cache::Shm;
-    use clients::{Day, KINDS, day};
-    use lru::Lru;
-
-    let seed = std::env::var("SHMTLS_SEED").map_or(1, |seed| seed.parse().expect("a number"));
-    let alive = cache::bytes_alive(seed);
-    println!("{} sessions alive, {} KiB of them", clients::ALIVE, alive >> 10);
-    println!("for 10, 30, 50 and 100 % of these bytes: LRU, shmtls, ratio");
-    let mut least = f64::MAX;
-    for kind in KINDS {
-        print!("{:<14}", kind.name());
-        let mut by_class = String::new();
-        for percent in [10, 30, 50, 100] {
-            let bytes = alive * percent / 100;
-            let oracle: Day = day(kind, seed, &mut Lru::new(bytes));
-            let ours: Day = day(kind, seed, &mut Shm::new(bytes));
-            let ratio = ours.rate() / oracle.rate();
-            least = least.min(ratio);
-            print!("   {:.3} {:.3} {ratio:.3}", oracle.rate(), ours.rate());
-            let classes = |day: &Day| (0..3).map(|c| format!("{:.2}", day.rate_of(c))).collect();
-            let (a, b): (Vec<String>, Vec<String>) = (classes(&ours), classes(&oracle));
-            by_class += &format!("  {percent} %: {} (LRU {})", a.join(" "), b.join(" "));
+    let number = |name, default| match std::env::var(name) {
+        Ok(value) => {
+            value.parse().unwrap_or_else(|_| fail(&format!("{name}={value}: not a number")))
         }
-        println!("\n  small, medium, large:{by_class}");
+        Err(_) => default,
+    };
+    match std::env::var("SHMTLS_TRACE") {
+        Ok(path) if !path.is_empty() => {
+            let text =
+                std::fs::read_to_string(&path).unwrap_or_else(|e| fail(&format!("{path}: {e}")));
+            let day = recorded::Recorded::parse(&text);
+            let day = day.unwrap_or_else(|e| fail(&format!("{path}: {e}")));
+            contest::recorded(&day, number("SHMTLS_LIFETIME", 3600) as f64);
+        }
+        _ => contest::made_up(number("SHMTLS_SEED", 1)),
     }
-    println!("the least ratio: {least:.3}");
-    cache::print_density(seed);
+}
+
+#[cfg(shmtls_battery)]
+fn fail(why: &str) -> ! {
+    eprintln!("traces: {why}");
+    std::process::exit(2)
 }

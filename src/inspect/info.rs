@@ -205,7 +205,8 @@ impl BucketInfo {
         self.sessions
     }
 
-    /// Bytes from its first record to the end of the last, gaps included, and those of its slots.
+    /// Bytes up to where its last record ends, gaps included, and those of its slots. A record that
+    /// went may still count for a while, but an empty bucket has none.
     pub fn used_bytes(&self) -> usize {
         self.used_bytes
     }

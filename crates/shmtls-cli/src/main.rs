@@ -10,6 +10,9 @@ mod exit;
 mod output;
 mod system;
 mod failure;
+#[cfg(feature = "top")]
+mod screen;
+mod signals;
 mod discover;
 mod segment;
 mod watch;
@@ -21,11 +24,8 @@ mod commands;
 #[cfg(feature = "bench")]
 mod bench;
 #[cfg(feature = "top")]
-mod screen;
-#[cfg(feature = "top")]
 mod top;
 mod cli;
-mod signals;
 
 use std::process::ExitCode;
 

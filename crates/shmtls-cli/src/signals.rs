@@ -1,8 +1,9 @@
 //! Signals that end the tool: an interrupt, and a segment that is cut short under the mapping.
 
-use std::fs;
-use std::process;
-use std::thread;
+use std::os::unix::process::CommandExt;
+use std::process::{self, Command};
+use std::sync::{Mutex, PoisonError};
+use std::{env, fs, thread};
 
 use nix::sys::signal::{Signal, raise};
 use signal_hook::consts::{SIGBUS, SIGINT};
@@ -48,9 +49,37 @@ fn end(signal: i32) -> ! {
     if signal == SIGINT {
         process::exit(Exit::Interrupted as i32);
     }
-    let text = "the segment was cut short while it was read";
-    let failure = Failure::new(Exit::Incompatible, text)
-        .tip("somebody truncated its file: remove it and restart the workers");
-    let _ = failure.tell();
+    begin_anew_if_one_of_many();
+    let _ = cut_short().tell();
     process::exit(Exit::Incompatible as i32);
+}
+
+pub(crate) fn cut_short() -> Failure {
+    Failure::new(Exit::Incompatible, "the segment was cut short while it was read")
+        .tip("somebody truncated its file: remove it and restart the workers")
+}
+
+/// The segment that is being read, if the tool has others to tell of.
+static ONE_OF_MANY: Mutex<Option<String>> = Mutex::new(None);
+/// Those that were cut short while this tool read them.
+const CUT: &str = "SHMTLS_CUT";
+
+/// From now on a segment of this identity is read. If it is cut short, the tool begins anew without
+/// it: a thread that meets the end of a file goes nowhere else.
+pub(crate) fn reading_one_of_many(identity: &str) {
+    *ONE_OF_MANY.lock().unwrap_or_else(PoisonError::into_inner) = Some(identity.into());
+}
+
+/// Whether that is why the tool has begun anew.
+pub(crate) fn was_cut(identity: &str) -> bool {
+    env::var(CUT).is_ok_and(|cut| cut.split(' ').any(|one| one == identity))
+}
+
+/// Returns if this is not possible either.
+fn begin_anew_if_one_of_many() {
+    let reading = ONE_OF_MANY.lock().unwrap_or_else(PoisonError::into_inner).take();
+    if let (Some(identity), Ok(tool)) = (reading, env::current_exe()) {
+        let cut = format!("{} {identity}", env::var(CUT).unwrap_or_default());
+        let _ = Command::new(tool).args(env::args_os().skip(1)).env(CUT, cut).exec();
+    }
 }

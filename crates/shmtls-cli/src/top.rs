@@ -3,6 +3,7 @@
 use std::io::{IsTerminal, stdin, stdout};
 use std::time::Duration;
 
+use crate::commands::stat;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output::{Output, note};
@@ -51,8 +52,7 @@ impl Args {
 
     fn once(&self, output: &Output) -> Result<Exit, Failure> {
         note("no terminal to draw on: this is `shmtls stat`, once");
-        let _ = output;
-        Ok(Exit::Fine)
+        stat::once(&self.segment, output)
     }
 }
 

@@ -34,7 +34,7 @@ pub(crate) struct Args {
     /// Bytes of the largest session that is stored [default: 10KiB]
     #[arg(long, value_name = "SIZE", value_parser = quantity::small_bytes)]
     max_session: Option<u32>,
-    /// Lines of the process table [default: 256]
+    /// Lines of the process table [default: 128]
     #[arg(long, value_name = "COUNT")]
     processes: Option<u32>,
     /// Events that each process keeps for `shmtls events`: 0, or a power of two [default: 32]

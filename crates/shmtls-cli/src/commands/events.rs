@@ -11,7 +11,7 @@ use crate::output::{Output, note, units};
 use crate::quantity;
 use crate::segment::{Segment, SegmentArg};
 use filter::Filter;
-use report::Events;
+use report::{Events, Lost};
 use what::What;
 
 mod filter;
@@ -54,6 +54,7 @@ pub(crate) struct Args {
 struct Reader {
     info: SegmentInfo,
     cursor: EventCursor,
+    is_new: bool,
 }
 
 impl Args {
@@ -65,14 +66,23 @@ impl Args {
         report.keep_last(self.limit);
         drop(inspector);
         output.show(&report)?;
+        self.tell_how_far_back(&report, &reader);
         if self.follow {
             loop {
                 thread::sleep(self.interval);
                 self.go_on(&segment, &mut reader, output)?;
             }
         }
-        note(&format!("the segment keeps {} of each process", reader.kept()));
         Ok(Exit::Fine)
+    }
+
+    fn tell_how_far_back(&self, report: &Events, reader: &Reader) {
+        let kept = format!("the segment keeps {} of each process", reader.kept());
+        match report.overwritten() {
+            0 if self.follow => {}
+            0 => note(&kept),
+            n => note(&format!("{} overwritten before: {kept}", were(n))),
+        }
     }
 
     /// Each look opens the segment anew: one that is gone ends it, one in its place is followed.
@@ -90,9 +100,9 @@ impl Args {
         let report = reader.read(segment, &inspector, &self.filter).without_head();
         let missed = report.missed();
         if missed > 0 {
-            let missed = units::plural(missed, "event was", "events were");
             note(&format!(
-                "{missed} overwritten before this look: the segment keeps {} of each process",
+                "{} overwritten before this look: the segment keeps {} of each process",
+                were(missed),
                 reader.kept()
             ));
         }
@@ -112,17 +122,24 @@ impl Reader {
                 "it was made so (--events 0, Options::events(0)); shmtls stat has its counters",
             ));
         }
-        Ok(Self { info, cursor: EventCursor::default() })
+        Ok(Self { info, cursor: EventCursor::default(), is_new: true })
     }
 
     fn read(&mut self, segment: &Segment, inspector: &Inspector, filter: &Filter) -> Events {
+        let noted = inspector.events_noted();
         let (mut events, missed) = inspector.events(&mut self.cursor);
+        let is_first = std::mem::take(&mut self.is_new);
+        let overwritten = is_first.then(|| noted.saturating_sub(events.len() as u64));
         events.retain(|event| filter.accepts(event));
-        Events::of(segment, inspector, &events, missed)
+        Events::of(segment, inspector, &events, Lost { missed, overwritten })
     }
 
     fn kept(&self) -> String {
         let kept = self.info.events() as u64;
         format!("the last {}", units::plural(kept, "event", "events"))
     }
+}
+
+fn were(events: u64) -> String {
+    units::plural(events, "event was", "events were")
 }

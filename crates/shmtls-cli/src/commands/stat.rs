@@ -8,7 +8,7 @@ use shmtls::{Inspector, SegmentInfo, Stats};
 
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::output::{Output, units};
+use crate::output::{Output, Report, units};
 use crate::recoveries::Recoveries;
 use crate::segment::{Segment, SegmentArg};
 use crate::system::ProcessState;
@@ -95,14 +95,24 @@ struct Keys {
 impl Args {
     pub(crate) fn run(&self, output: &Output) -> Result<Exit, Failure> {
         let mut earlier = None;
-        self.watch.show(output, || {
-            let segment = self.segment.find()?;
-            let inspector = segment.inspect()?;
-            let now = Moment::of(&inspector);
-            let rates = earlier.replace(now).and_then(|earlier| now.rates_since(&earlier));
-            Ok(Stat::of(&segment, &inspector, &now.stats, rates))
-        })
+        self.watch.show(output, || look(&self.segment, &mut earlier))
     }
+}
+
+/// The report of this moment.
+pub(crate) fn once(segment: &SegmentArg, output: &Output) -> Result<Exit, Failure> {
+    let report = look(segment, &mut None)?;
+    output.show(&report)?;
+    Ok(report.outcome())
+}
+
+/// With rates since `earlier`, which becomes this moment.
+fn look(segment: &SegmentArg, earlier: &mut Option<Moment>) -> Result<Stat, Failure> {
+    let segment = segment.find()?;
+    let inspector = segment.inspect()?;
+    let now = Moment::of(&inspector);
+    let rates = earlier.replace(now).and_then(|earlier| now.rates_since(&earlier));
+    Ok(Stat::of(&segment, &inspector, &now.stats, rates))
 }
 
 impl Stat {

@@ -69,6 +69,17 @@ fn only_the_line_without_robustness_announces_nothing() {
     assert!(count(plain, "unannounced") >= count(plain, "operations"), "{plain}");
 }
 
+/// The line that shows what tools cost those they look at has tools that look.
+#[test]
+fn only_the_watched_line_is_watched() {
+    let args = ["--lines", "robust,watched", "--processes", "1", "--seconds", "400ms"];
+    let report = json(&[&QUICK[..3], &args].concat());
+    assert_as_its_schema_says(&report);
+    let [robust, watched] = &cells(&report)[..] else { panic!("{report}") };
+    assert_eq!((count(robust, "looks"), count(watched, "wrong")), (0, 0), "{report}");
+    assert!(count(watched, "looks") > 0 && count(watched, "operations") > 0, "{watched}");
+}
+
 #[test]
 fn dead_owners_are_recovered_from_and_a_plain_futex_hangs() {
     let trouble = ["--kill", "60/s", "--stop", "10", "--processes", "2", "--seconds", "200ms"];
@@ -133,7 +144,7 @@ fn options_without_sense() {
         (&["--value", "1MiB"], "16 to 10240 bytes"),
         (&["--seconds", "1ms"], "10ms to 1h"),
         (&["--kill=-1/s"], "0 to 1000 a second"),
-        (&["--lines", "spin"], "possible values: all, robust, plain, pthread, futex"),
+        (&["--lines", "spin"], "possible values: all, robust, watched, plain, pthread, futex"),
     ];
     for (args, text) in wrong {
         let run = with(&[&["bench", "contention"], args].concat());

@@ -1,11 +1,15 @@
 //! The program as its users run it: real segments, real processes, its output and exit codes.
 
 mod support;
+mod workers;
 
+mod adversity;
 mod bad_input;
+mod canary;
 #[cfg(feature = "bench")]
 mod contention;
 mod golden;
+mod owners;
 mod pages;
 #[cfg(feature = "probe")]
 mod probe;
@@ -13,3 +17,4 @@ mod processes;
 mod schema;
 mod segments;
 mod streams;
+mod traced;

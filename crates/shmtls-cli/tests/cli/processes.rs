@@ -1,26 +1,22 @@
 //! What `procs` and `list` say of real workers: running, stopped, killed.
 
-use std::env;
-use std::io::{BufRead, BufReader, Read};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use nix::sys::signal::Signal;
 use serde_json::Value;
-use shmtls::Options;
 
-use crate::support::{Name, busy, fill, json, run, wait_for};
-
-const WORKER_OF: &str = "SHMTLS_CLI_TEST_WORKER_OF";
+use crate::support::{Name, busy, json, run, wait_for};
+use crate::workers::{Worker, work_if_told};
 
 #[test]
 fn workers_run_stop_and_die() {
-    if let Ok(name) = env::var(WORKER_OF) {
-        return work(&name);
+    if work_if_told() {
+        return;
     }
     let name = Name::created();
-    let mut worker = start(&name);
-    let pid = worker.id();
+    let mut worker = Worker::start("processes::workers_run_stop_and_die", &name);
+    worker.tell("fill");
+    let pid = worker.pid();
     let state = || {
         let report = json(&["procs", name.get()]);
         let processes = report["processes"].as_array().expect("processes").clone();
@@ -28,12 +24,11 @@ fn workers_run_stop_and_die() {
         ours.map_or(Value::Null, |process| process["state"].clone())
     };
     assert_eq!(state(), "running");
-    let signal = |signal| kill(Pid::from_raw(pid as i32), signal).expect("a signal");
-    signal(Signal::SIGSTOP);
+    worker.signal(Signal::SIGSTOP);
     wait_for("the worker is stopped", || state() == "stopped");
-    signal(Signal::SIGKILL);
+    worker.signal(Signal::SIGKILL);
     wait_for("the worker is a zombie", || state() == "zombie");
-    worker.wait().expect("waited");
+    worker.kill();
     assert_eq!(state(), "dead");
 
     let report = json(&["list"]);
@@ -66,27 +61,4 @@ fn workers_of_another_pid_namespace_are_neither_alive_nor_dead() {
     let purge = elsewhere(env!("CARGO_BIN_EXE_shmtls"), &["purge", name.get(), "--all"]);
     assert_eq!(purge.code, Some(3), "{purge:?}");
     assert!(purge.stderr.contains("PID namespace") && purge.stderr.contains("tip:"), "{purge:?}");
-}
-
-/// This test again, as a process that attaches.
-fn start(name: &Name) -> Child {
-    let mut worker = Command::new(env::current_exe().expect("this test"))
-        .args(["--exact", "processes::workers_run_stop_and_die", "--nocapture"])
-        .env(WORKER_OF, name.get())
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("a worker");
-    let stdout = BufReader::new(worker.stdout.take().expect("its stdout"));
-    let mut lines = stdout.lines().map_while(Result::ok);
-    assert!(lines.any(|line| line.contains("attached")), "the worker ended early");
-    worker
-}
-
-fn work(name: &str) {
-    let cache = Options::new().attach(name).expect("the segment");
-    fill(&cache);
-    println!("attached");
-    // Until the parent ends, if it does not kill us first.
-    let _ = std::io::stdin().read(&mut [0]);
 }

@@ -31,6 +31,14 @@ pub(crate) const COMMANDS: &[&str] = &[
     "man",
 ];
 
+/// Those that do not just look at a segment.
+const OTHERS: [&str; 7] = ["create", "list", "probe", "bench", "purge", "completions", "man"];
+
+/// The ways to look at a segment that there are, without its name: each command that only reads.
+pub(crate) fn looks() -> impl Iterator<Item = &'static str> + Clone {
+    COMMANDS.iter().copied().filter(|command| !OTHERS.contains(command))
+}
+
 /// The program, in an environment that says nothing of segments or colours.
 pub(crate) fn shmtls() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_shmtls"));

@@ -14,6 +14,7 @@ use super::crew::Crew;
 use super::plan::{Keys, Lock, Mix, Task, Value};
 use super::sessions::{Random, Sessions};
 use super::trouble::{Toll, Trouble};
+use super::watchers::Watchers;
 use super::worker::{Seen, histogram};
 use super::workload;
 use crate::failure::{Failure, chain};
@@ -56,6 +57,8 @@ pub(super) struct Burst {
     pub(super) gets: Histogram<u64>,
     pub(super) puts: Histogram<u64>,
     pub(super) toll: Toll,
+    /// Of tools that looked on.
+    pub(super) looks: u64,
     /// Of the worker that got the least of the CPU time that was due to it.
     pub(super) share: Option<f64>,
 }
@@ -105,20 +108,24 @@ impl Workbench {
             toll: Toll::default(),
         };
         let before = cache.stats();
+        let segment = format!("pid:{}:{}", std::process::id(), cache.fd().as_raw_fd());
+        let watchers = (case.lock == Lock::Watched).then(|| Watchers::start(&segment));
         arena.start();
         let start = Instant::now();
         trouble.make(&mut crew, (self.kill, self.stop), start + self.duration)?;
         let seconds = start.elapsed().as_secs_f64();
         arena.end();
+        let looks = watchers.map(Watchers::end).transpose()?;
         let mut toll = trouble.toll;
         let seen = if toll.hung { None } else { crew.finish()? };
         toll.hung |= seen.is_none();
         let mut burst = Burst::new(seconds, arena.lines(n), toll);
         burst.hear(&seen.unwrap_or_default());
-        // Who is stopped, or has just come, has no share to speak of.
-        let is_calm = self.kill + self.stop == 0.0;
+        // Who is stopped, or has just come, has no share to speak of, and tools want a part of it.
+        let is_calm = self.kill + self.stop == 0.0 && looks.is_none();
         let due = self.due(case.processes);
         burst.share = burst.share.filter(|_| is_calm).map(|share| share / due);
+        burst.looks = looks.unwrap_or(0);
         burst.count(case.lock, &before, &cache.stats());
         Ok(burst)
     }
@@ -188,6 +195,7 @@ impl Burst {
             gets: histogram(),
             puts: histogram(),
             toll,
+            looks: 0,
             share: None,
         }
     }

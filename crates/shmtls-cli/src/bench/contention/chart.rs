@@ -194,6 +194,7 @@ fn name_of(processes: &[u32], x: f64) -> String {
 fn color(lock: Lock) -> RGBColor {
     match lock {
         Lock::Robust => RGBColor(0, 114, 178),
+        Lock::Watched => RGBColor(0, 158, 115),
         Lock::Plain => RGBColor(86, 180, 233),
         Lock::Pthread => RGBColor(230, 159, 0),
         Lock::Futex => RGBColor(213, 94, 0),

@@ -23,6 +23,7 @@ mod workload;
 mod worker;
 mod crew;
 mod trouble;
+mod watchers;
 mod burst;
 mod summary;
 mod machine;
@@ -45,6 +46,7 @@ Examples:
   shmtls bench contention --svg out.svg --json out.json
   shmtls bench contention --mix insert --buckets 1,16,256,4096 --lines robust,plain
   shmtls bench contention --mix half --kill 5/s        what a killed process does to the others
+  shmtls bench contention --lines robust,watched --processes 4   what tools cost those they look at
   shmtls bench contention --work 30us --processes 2,8  a handshake's work between operations";
 
 #[derive(Debug, clap::Args)]
@@ -52,7 +54,7 @@ pub(crate) struct Args {
     /// Numbers of processes [default: 1,2,4,8]
     #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = plan::processes)]
     processes: Vec<u32>,
-    /// Numbers of buckets, 16 KiB each [default: 256]
+    /// Numbers of buckets, 32 KiB each [default: 256]
     #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = plan::buckets)]
     buckets: Vec<u32>,
     /// get, half, insert, hot, hot10, or GET/INSERT/TAKE in percent
@@ -98,10 +100,12 @@ pub(crate) struct Args {
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum Lines {
-    /// All of them
+    /// All but `watched`
     All,
     /// One robust lock per bucket: the library as it is
     Robust,
+    /// The same, while `stat`, `ls`, `check` and `events` look at the segment all the time
+    Watched,
     /// The same code with nothing announced to the kernel: the price of robustness
     Plain,
     /// One robust pthread mutex around every operation, as in httpd
@@ -257,8 +261,9 @@ fn settled(
 impl Lines {
     fn have(self, lock: Lock) -> bool {
         match self {
-            Self::All => true,
+            Self::All => lock != Lock::Watched,
             Self::Robust => lock == Lock::Robust,
+            Self::Watched => lock == Lock::Watched,
             Self::Plain => lock == Lock::Plain,
             Self::Pthread => lock == Lock::Pthread,
             Self::Futex => lock == Lock::Futex,

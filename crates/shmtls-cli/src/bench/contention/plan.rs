@@ -14,6 +14,8 @@ use crate::quantity;
 pub(super) enum Lock {
     /// One per bucket: the library as it is.
     Robust,
+    /// The same, while tools look at the segment all the time.
+    Watched,
     /// The same code, with nothing announced to the kernel.
     Plain,
     /// One robust pthread mutex around every operation.
@@ -23,11 +25,13 @@ pub(super) enum Lock {
 }
 
 impl Lock {
-    pub(super) const ALL: [Self; 4] = [Self::Robust, Self::Plain, Self::Pthread, Self::Futex];
+    pub(super) const ALL: [Self; 5] =
+        [Self::Robust, Self::Watched, Self::Plain, Self::Pthread, Self::Futex];
 
     pub(super) fn label(self) -> &'static str {
         match self {
             Self::Robust => "per-bucket robust",
+            Self::Watched => "per-bucket, watched",
             Self::Plain => "without robustness",
             Self::Pthread => "one robust pthread mutex",
             Self::Futex => "one plain futex",

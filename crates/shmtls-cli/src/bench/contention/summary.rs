@@ -61,6 +61,8 @@ pub(super) struct Cell {
     pub(super) stops: u64,
     /// Locks of the library that were not announced to the kernel.
     pub(super) unannounced: u64,
+    /// Of tools, at the segment.
+    pub(super) looks: u64,
     /// Of the CPU time due to it, what the worst-off worker of a burst got.
     pub(super) cpu_share: Option<f64>,
     /// Bursts that were done again, because a worker got too little CPU time.
@@ -127,6 +129,7 @@ impl Results {
             kills: self.sum(|burst| burst.toll.kills),
             stops: self.sum(|burst| burst.toll.stops),
             unannounced: self.sum(|burst| burst.unannounced),
+            looks: self.sum(|burst| burst.looks),
             cpu_share: self.bursts().filter_map(|burst| burst.share).reduce(f64::min),
             repeats: self.repeats,
             disturbed: self.disturbed,

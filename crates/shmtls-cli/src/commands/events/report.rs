@@ -15,11 +15,20 @@ pub(super) struct Events {
     segment: String,
     /// So many are kept of each.
     events_per_process: usize,
-    /// Overwritten since the last look.
-    missed: u64,
+    #[serde(flatten)]
+    lost: Lost,
     events: Vec<Event>,
     #[serde(skip)]
     with_head: bool,
+}
+
+/// How many there were that nobody can see any more.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub(super) struct Lost {
+    /// Overwritten since the last look.
+    pub(super) missed: u64,
+    /// Overwritten before the first look; null at the others.
+    pub(super) overwritten: Option<u64>,
 }
 
 #[derive(Debug, Serialize)]
@@ -45,13 +54,13 @@ impl Events {
         segment: &Segment,
         inspector: &Inspector,
         events: &[PastEvent],
-        missed: u64,
+        lost: Lost,
     ) -> Self {
         let processes = if events.is_empty() { Vec::new() } else { inspector.processes() };
         Self {
             segment: segment.label().into(),
             events_per_process: inspector.info().events(),
-            missed,
+            lost,
             events: events.iter().map(|event| Event::of(event, &processes)).collect(),
             with_head: true,
         }
@@ -68,7 +77,11 @@ impl Events {
     }
 
     pub(super) fn missed(&self) -> u64 {
-        self.missed
+        self.lost.missed
+    }
+
+    pub(super) fn overwritten(&self) -> u64 {
+        self.lost.overwritten.unwrap_or(0)
     }
 
     pub(super) fn is_empty(&self) -> bool {

@@ -8,6 +8,7 @@ use ratatui::text::Span;
 
 use super::grid::{Column, Grid, plain, styled};
 use super::titled;
+use crate::context;
 use crate::output::units;
 use crate::top::app::App;
 use crate::top::model::events::{Event, Tone};
@@ -60,9 +61,7 @@ fn cells(app: &App, event: &Event) -> [Span<'static>; 8] {
         Tone::Notable => app.theme.warn(),
         Tone::Bad => app.theme.bad(),
     };
-    let context = event.context.map_or_else(String::new, |start| {
-        start.to_ne_bytes().iter().map(|byte| format!("{byte:02x}")).collect()
-    });
+    let context = event.context.map_or_else(String::new, context::shown);
     let size = if event.bytes > 0 { units::count(event.bytes as u64) } else { String::new() };
     [
         styled(clock(event), app.theme.dim()),

@@ -1,10 +1,13 @@
-//! The oracle: all bytes are sessions and their IDs, and the one not used for longest goes.
+//! The oracles: all bytes are sessions and their IDs, and the one not used for longest goes, or the
+//! one that came first.
 
 use std::collections::{BTreeMap, HashMap};
 
-use crate::clients::{Cache, LIFETIME};
+use crate::clients::Cache;
 
-pub(crate) struct Lru {
+pub(crate) struct Oracle {
+    order: Order,
+    lifetime: f64,
     room: u64,
     used: u64,
     now: f64,
@@ -14,10 +17,17 @@ pub(crate) struct Lru {
     by_use: BTreeMap<u64, u64>,
 }
 
-impl Lru {
-    pub(crate) fn new(room: u64) -> Self {
+/// Who goes first.
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) enum Order {
+    Lru,
+    Fifo,
+}
+
+impl Oracle {
+    pub(crate) fn new(order: Order, room: u64, lifetime: f64) -> Self {
         let (sessions, by_use) = (HashMap::new(), BTreeMap::new());
-        Self { room, used: 0, now: 0.0, turn: 0, sessions, by_use }
+        Self { order, lifetime, room, used: 0, now: 0.0, turn: 0, sessions, by_use }
     }
 
     fn remove(&mut self, id: u64) -> Option<(u64, u64, f64)> {
@@ -35,13 +45,14 @@ impl Lru {
     }
 }
 
-impl Cache for Lru {
+impl Cache for Oracle {
     fn set_time(&mut self, seconds: f64) {
         self.now = seconds;
     }
 
     fn store(&mut self, id: u64, len: usize) {
-        self.add(id, len as u64 + 32, self.now + LIFETIME);
+        self.remove(id);
+        self.add(id, len as u64 + 32, self.now + self.lifetime);
         while self.used > self.room {
             let (_, oldest) = self.by_use.first_key_value().expect("what fills the room");
             self.remove(*oldest);
@@ -49,13 +60,14 @@ impl Cache for Lru {
     }
 
     fn find(&mut self, id: u64, take: bool) -> bool {
-        let Some((_, bytes, end)) = self.remove(id) else { return false };
-        if end <= self.now {
-            return false;
+        let Some(&(_, bytes, end)) = self.sessions.get(&id) else { return false };
+        let alive = end > self.now;
+        if take || !alive || self.order == Order::Lru {
+            self.remove(id);
+            if alive && !take {
+                self.add(id, bytes, end);
+            }
         }
-        if !take {
-            self.add(id, bytes, end);
-        }
-        true
+        alive
     }
 }

@@ -48,6 +48,8 @@ pub(crate) enum Sort {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Next {
     GoOn,
+    /// To another size, or to the same one by way of a smaller: what was drawn may be lost.
+    Resized,
     Quit,
     Interrupted,
     Suspend,

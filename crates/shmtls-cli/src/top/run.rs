@@ -4,7 +4,7 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, raise};
-use ratatui::crossterm::event;
+use ratatui::crossterm::event::{self, Event};
 
 use super::app::{App, Next, View};
 use super::look::Watcher;
@@ -35,6 +35,7 @@ fn go(
         terminal.draw(|frame| view::draw(frame, app))?;
         match obey(watcher, app, due)? {
             Next::GoOn => {}
+            Next::Resized => terminal.resize(terminal.size()?.into())?,
             Next::Quit => return Ok(Exit::Fine),
             Next::Interrupted => return Ok(Exit::Interrupted),
             Next::Suspend => {
@@ -57,8 +58,11 @@ fn look(watcher: &mut Watcher, app: &mut App) {
 fn obey(watcher: &mut Watcher, app: &mut App, due: Instant) -> io::Result<Next> {
     let mut wait = due.saturating_duration_since(Instant::now());
     while event::poll(wait)? {
-        let before = app.view;
-        if let Some(action) = input::action(&event::read()?) {
+        let (before, event) = (app.view, event::read()?);
+        if matches!(event, Event::Resize(..)) {
+            return Ok(Next::Resized);
+        }
+        if let Some(action) = input::action(&event) {
             let next = app.act(action);
             if next != Next::GoOn {
                 return Ok(next);

@@ -70,10 +70,10 @@ fn a_secret_is_found_in_every_form() {
 }
 
 /// Pieces of secrets, as they could be written.
-struct Forms(BTreeSet<String>);
+pub(crate) struct Forms(BTreeSet<String>);
 
 impl Forms {
-    fn of_all() -> Self {
+    pub(crate) fn of_all() -> Self {
         let mut forms = BTreeSet::new();
         for secret in [SESSION, ID, &CONTEXT[..PIECE], HMAC, AES] {
             for piece in secret.windows(PIECE) {
@@ -90,7 +90,7 @@ impl Forms {
     }
 
     /// With and without what stands between two bytes.
-    fn found_in(&self, text: &str) -> Option<&String> {
+    pub(crate) fn found_in(&self, text: &str) -> Option<&String> {
         let closed = text.replace([' ', ':'], "");
         self.0.iter().find(|form| text.contains(*form) || closed.contains(*form))
     }
@@ -103,7 +103,7 @@ impl Forms {
     }
 }
 
-fn store(cache: &Cache) {
+pub(crate) fn store(cache: &Cache) {
     let digest = CONTEXT.try_into().expect("32 bytes");
     let (context, id) = (Context::from_digest(digest), SessionId::new(ID).expect("32 bytes"));
     let expiry = Expiry::after(Duration::from_secs(600));

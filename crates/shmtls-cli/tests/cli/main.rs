@@ -8,6 +8,7 @@ mod bad_input;
 mod canary;
 #[cfg(feature = "bench")]
 mod contention;
+mod following;
 mod golden;
 mod owners;
 mod pages;
@@ -16,5 +17,8 @@ mod probe;
 mod processes;
 mod schema;
 mod segments;
+mod sessions;
 mod streams;
+#[cfg(feature = "top")]
+mod terminal;
 mod traced;

@@ -105,21 +105,28 @@ pub(crate) fn work_if_told() -> bool {
     let Ok(name) = env::var(WORKER_OF) else { return false };
     let cache = Options::new().attach(&name).expect("the segment");
     println!("attached");
-    for line in stdin().lines() {
-        obey(&cache, &line.expect("an order"));
+    let orders = stdin().lines().map(|line| line.expect("an order"));
+    for order in orders.take_while(|order| order != "leave") {
+        obey(&cache, &order);
         println!("done");
     }
+    drop(cache);
+    println!("done");
     true
 }
 
+/// `store FROM TO LEN CONTEXT`, `get FROM TO CONTEXT`, `take NUMBER CONTEXT`, `fill`, `sweep`; `leave` ends it.
 fn obey(cache: &Cache, order: &str) {
     let words: Vec<_> = order.split(' ').collect();
     let number = |at: usize| words[at].parse::<u64>().expect("a number");
+    let context = Context::named(words[words.len() - 1]);
     match words[0] {
+        "store" => (number(1)..number(2)).for_each(|n| store(cache, &context, n, number(3))),
+        "get" => {
+            (number(1)..number(2)).for_each(|n| drop(cache.get_session(&context, &id(n))));
+        }
+        "take" => drop(cache.take(&context, &id(number(1)))),
         "fill" => fill(cache),
-        "store" => (0..number(1)).for_each(|n| store(cache, n, number(2) as usize)),
-        "get" => (0..number(1)).for_each(|n| drop(cache.get_session(&context(), &id(n)))),
-        "take" => drop(cache.take(&context(), &id(number(1)))),
         "sweep" => loop {
             let _ = cache.sweep();
         },
@@ -127,25 +134,24 @@ fn obey(cache: &Cache, order: &str) {
     }
 }
 
-fn store(cache: &Cache, n: u64, len: usize) {
+/// Even numbers are of TLS 1.3 and for a single use, odd ones of TLS 1.2.
+fn store(cache: &Cache, context: &Context, n: u64, len: u64) {
     let expiry = Expiry::after(Duration::from_secs(600));
-    let bytes = vec![n as u8; len];
-    let session = NewSession::new(&bytes, expiry).protocol(0x0304).single_use(true);
-    assert!(cache.store(&context(), &id(n), &session).is_stored());
+    let bytes = vec![n as u8; len as usize];
+    let is_even = n.is_multiple_of(2);
+    let protocol = if is_even { 0x0304 } else { 0x0303 };
+    let session = NewSession::new(&bytes, expiry).protocol(protocol).single_use(is_even);
+    assert!(cache.store(context, &id(n), &session).is_stored());
 }
 
-/// Of what a worker stores.
-pub(crate) fn context() -> Context {
-    Context::named("workers")
-}
-
-pub(crate) fn id(n: u64) -> SessionId {
+fn id(n: u64) -> SessionId {
     SessionId::new(&(n + 1000).to_le_bytes()).expect("8 bytes")
 }
 
 /// A small segment, so that who is at work in it is in a bucket most of the time.
 pub(crate) fn small(name: &Name) -> Cache {
     let cache = Options::new().size(1 << 17).processes(8).create(name.get()).expect("a segment");
-    (0..100).for_each(|n| store(&cache, n, 150));
+    let context = Context::named("example.org");
+    (0..100).for_each(|n| store(&cache, &context, n, 150));
     cache
 }

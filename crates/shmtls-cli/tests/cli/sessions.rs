@@ -1,0 +1,79 @@
+//! What `ls` says of the sessions of several workers, against what those were told to store.
+
+use std::time::Duration;
+
+use serde_json::{Value, json as value};
+use shmtls::{Context, Expiry, Options, SessionId};
+
+use crate::support::{Name, json, stdout, wait_for};
+use crate::workers::{Worker, work_if_told};
+
+/// Filters and orders together, over the sessions of two workers.
+#[test]
+fn sessions_are_filtered_and_sorted() {
+    if work_if_told() {
+        return;
+    }
+    let name = Name::created();
+    let start = || Worker::start("sessions::sessions_are_filtered_and_sorted", &name);
+    let (mut one, mut two) = (start(), start());
+    one.tell("store 0 4 200 a.example");
+    one.tell("store 4 10 400 a.example");
+    two.tell("store 10 14 300 a.example");
+    two.tell("store 20 25 800 b.example");
+    (0..2).for_each(|_| two.tell("get 4 6 a.example"));
+    let (one, two) = (one.pid().to_string(), two.pid().to_string());
+    let list = |args: &[&str]| -> Vec<Value> {
+        let report = json(&[&["ls", name.get()], args].concat());
+        let rows = report["sessions"].as_array().expect("rows").clone();
+        assert_eq!(report["shown"], rows.len());
+        rows
+    };
+    let sizes = |args: &[&str]| -> Vec<u64> {
+        list(args).iter().map(|row| row["bytes"].as_u64().expect("a number")).collect()
+    };
+    let a = ["--context", "a.example"];
+    assert_eq!(sizes(&[]).len(), 19);
+    assert_eq!(
+        sizes(&[&a[..], &["--sort", "size", "--limit", "8"]].concat()),
+        [400, 400, 400, 400, 400, 400, 300, 300]
+    );
+    let smallest = ["--sort", "size", "--reverse", "--min-size", "250", "--limit", "5"];
+    assert_eq!(sizes(&smallest), [300, 300, 300, 300, 400]);
+    let of_one = ["--writer", &one, "--max-size", "300", "--single-use"];
+    assert_eq!(sizes(&of_one), [200, 200]);
+    let old = ["--protocol", "1.2", "--writer", &two, "--sort", "size", "--context", "b.example"];
+    assert_eq!(sizes(&old), [800, 800]);
+    assert_eq!(sizes(&["--older", "1h"]), [0; 0]);
+    assert_eq!(sizes(&["--younger", "1h", "--min-size", "400", "--max-size", "400"]).len(), 6);
+    for row in list(&["--sort", "hits", "--limit", "2"]) {
+        assert_eq!((&row["hits"], &row["bytes"]), (&value!(2), &value!(400)), "{row}");
+        assert_eq!((&row["pid"].to_string(), &row["library"]), (&one, &value!("raw")));
+    }
+    assert!(
+        list(&["--sort", "hits", "--reverse", "--limit", "17"]).iter().all(|it| it["hits"] == 0)
+    );
+    let text = stdout(&["ls", name.get(), "--sort", "hits", "--limit", "1", "--verbose"]);
+    let row = text.lines().nth(1).unwrap_or_default();
+    assert!(row.contains(&one) && row.contains("400 B") && row.contains(" 2 "), "{text}");
+}
+
+/// Of sessions that are over and not cleared away yet.
+#[test]
+fn expired_sessions_are_told_apart() {
+    let name = Name::created();
+    let cache = Options::new().attach(name.get()).expect("the segment");
+    let (context, id) =
+        (Context::named("a.example"), |n| SessionId::new(&[n; 9]).expect("9 bytes"));
+    let brief = Expiry::after(Duration::from_secs(1));
+    assert!(cache.insert(&context, &id(1), &[1; 111], brief).is_stored());
+    let long = Expiry::after(Duration::from_secs(500));
+    assert!(cache.insert(&context, &id(2), &[2; 222], long).is_stored());
+    wait_for("it is over", || brief.has_passed());
+    let rows = json(&["ls", name.get(), "--expired", "--max-size", "150", "--sort", "left"]);
+    let rows = rows["sessions"].as_array().expect("rows").clone();
+    assert_eq!(rows.len(), 1);
+    assert_eq!((&rows[0]["bytes"], &rows[0]["left_secs"]), (&value!(111), &value!(0)));
+    let first = json(&["ls", name.get(), "--sort", "left", "--limit", "1"])["sessions"][0].clone();
+    assert_eq!(first["bytes"], 222);
+}

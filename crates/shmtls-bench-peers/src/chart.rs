@@ -1,5 +1,5 @@
-//! The report as an SVG: for each mix, what processes can share on the left, what only threads can on
-//! the right.
+//! The report as an SVG: for each mix, what processes can share on the left, what only threads can
+//! on the right.
 
 use std::error::Error;
 
@@ -40,7 +40,7 @@ fn draw_into(report: &Report, svg: &mut String) -> Drawn {
     root.fill(&WHITE)?;
     let (head, body) = root.split_vertically(HEAD);
     let lines = [
-        "Stores under the same work: operations a second, and how many times that shmtls does"
+        "Stores under the same work; beside a bar: how many times as many operations shmtls does"
             .into(),
         report.machine.text(),
         report.workload.text(report.machine.timer_ns),

@@ -14,8 +14,8 @@ use crate::worker;
 ///
 /// # Safety
 ///
-/// `door` is a string, and `cache` is one whose functions keep to `stores/httpd.c`; both stay as they
-/// are for as long as this process lives.
+/// `door` is a string, and `cache` is one whose functions keep to `stores/httpd.c`; both stay as
+/// they are for as long as this process lives.
 #[unsafe(no_mangle)]
 pub(crate) unsafe extern "C" fn shmtls_bench_peers_work(
     door: *const c_char,

@@ -1,4 +1,5 @@
-//! shmtls beside its peers: the same sessions and the same operations, by real processes, in one run.
+//! shmtls beside its peers: the same sessions and the same operations, by real processes, in one
+//! run.
 //!
 //! Rounds are interleaved: in each, every store has its turn, so that what else the machine does
 //! meets all of them alike. A library, because the children of httpd load it too.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -9,6 +10,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use clap::ValueEnum;
+use clap::builder::RangedI64ValueParser;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use crate::chart;
@@ -22,18 +24,18 @@ use crate::summary::{self, Results, Row};
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Sessions that there are [default: 100000]
-    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1000..=10_000_000))]
+    #[arg(long, value_name = "COUNT", value_parser = between(1000..=10_000_000))]
     sessions: Option<u32>,
     /// What is done with them
-    #[arg(long, value_name = "LIST", value_delimiter = ',', default_values = ["get", "90/10", "50/50"])]
+    #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "get,90/10,50/50")]
     mixes: Vec<Mix>,
     /// Numbers of processes, for stores that processes can share
-    #[arg(long, value_name = "LIST", value_delimiter = ',', default_values = ["1", "2"],
-          value_parser = clap::value_parser!(u32).range(1..=64))]
+    #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "1,2",
+          value_parser = between(1..=64))]
     processes: Vec<u32>,
     /// Numbers of threads, for stores in one process
-    #[arg(long, value_name = "LIST", value_delimiter = ',', default_values = ["1", "2"],
-          value_parser = clap::value_parser!(u32).range(1..=64))]
+    #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "1,2",
+          value_parser = between(1..=64))]
     threads: Vec<u32>,
     /// The stores beside shmtls [default: all]
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
@@ -42,7 +44,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u64).range(10..=600_000))]
     burst: Option<u64>,
     /// Rounds over all stores, besides one to warm up [default: 5]
-    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    #[arg(long, value_name = "COUNT", value_parser = between(1..=1000))]
     rounds: Option<u32>,
     /// Where nothing else is asked for: one round of short bursts, few sessions
     #[arg(long)]
@@ -53,6 +55,10 @@ pub(crate) struct Args {
     /// Draw the report
     #[arg(long, value_name = "FILE")]
     svg: Option<PathBuf>,
+}
+
+fn between(allowed: RangeInclusive<i64>) -> RangedI64ValueParser<u32> {
+    clap::value_parser!(u32).range(allowed)
 }
 
 /// So often at most is a burst done again in which others had the cores.
@@ -155,15 +161,20 @@ impl Bench {
                 Err(fault) => not_run.push(NotRun { store: case.peer, why: fault.to_string() }),
             }
         }
-        for (crew, _) in &mut running {
-            crew.burst(self.burst)?;
-        }
-        for round in 1..=self.rounds {
+        // Round 0 is to warm up.
+        for round in 0..=self.rounds {
             eprintln!("{}: round {round} of {}", mix.title(), self.rounds);
-            for (crew, results) in &mut running {
-                self.check_stop()?;
-                self.add_settled(crew, results)?;
-            }
+            running.retain_mut(|(crew, results)| {
+                let done = self.check_stop().and_then(|()| match round {
+                    0 => crew.burst(self.burst).map(drop),
+                    _ => self.add_settled(crew, results),
+                });
+                let store = results.case.peer;
+                let why = done.as_ref().err().map(Fault::to_string);
+                not_run.extend(why.map(|why| NotRun { store, why }));
+                done.is_ok()
+            });
+            self.check_stop()?;
         }
         Ok((running.iter().filter_map(|(_, results)| results.row(mix)).collect(), not_run))
     }

@@ -1,5 +1,5 @@
-//! A server of Debian's, started for this run in a folder of its own, and ended with it, however the
-//! run ends.
+//! A server of Debian's, started for this run in a folder of its own, and ended with it, however
+//! the run ends.
 
 use std::fs::{self, File};
 use std::os::unix::net::UnixStream;

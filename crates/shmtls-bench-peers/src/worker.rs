@@ -1,5 +1,5 @@
-//! One process of a crew: opens the store, fills its part, and works whenever it is told to, with one
-//! thread or several.
+//! One process of a crew: opens the store, fills its part, and works whenever it is told to, with
+//! one thread or several.
 
 use std::fs;
 use std::io::{self, BufRead, Write};

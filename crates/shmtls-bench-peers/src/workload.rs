@@ -13,7 +13,7 @@ pub(crate) enum Operation {
 
 /// The work of one worker.
 ///
-/// Keys are numbers, dealt to the workers in turn: worker `w` of `n` stores `w`, `w + n`, `w + 2n`...
+/// Keys are numbers, dealt to the workers in turn: worker `w` of `n` stores `w`, `w + n` and so on.
 #[derive(Debug)]
 pub(crate) struct Workload {
     random: Random,

@@ -22,8 +22,8 @@ const TMPFS: &str = "/dev/shm";
 /// How much of a map one session of the mean size takes, with its key, its place in the order, and
 /// the empty parts of pages: the test below.
 const SESSION_BYTES: u64 = 1340;
-/// Beyond the limit, for old pages: while a lookup is preempted no page is used again that was freed
-/// since, and the map would be full, however few sessions it has.
+/// Beyond the limit, for old pages: while a lookup is preempted no page is used again that was
+/// freed since, and the map would be full, however few sessions it has.
 const RESERVE_BYTES: u64 = 128 << 20;
 
 pub(super) fn host(scale: Scale) -> Result<Host, Fault> {
@@ -110,8 +110,8 @@ mod tests {
     use crate::sessions;
     use crate::workload::{Operation, Workload};
 
-    /// What the map holds is what the limit allows, and neither much less, nor more than one part in
-    /// twenty: else the peer would be compared with less or more memory than the others.
+    /// What the map holds is about what the limit allows: else the peer would be compared with less
+    /// or more memory than the others.
     #[test]
     fn it_fills_its_limit() {
         let scale = Scale::new(Mix::Half, 4000);

@@ -1,5 +1,6 @@
-//! Concurrent maps. They evict nothing: the order of arrival is kept beside them, and the oldest goes
-//! while IDs and sessions are more bytes than allowed. What the map itself needs is not counted.
+//! Concurrent maps. They evict nothing: the order of arrival is kept beside them, and the oldest
+//! goes while IDs and sessions are more bytes than allowed. What maps need themselves is not
+//! counted.
 
 use std::collections::VecDeque;
 use std::sync::atomic::AtomicU64;

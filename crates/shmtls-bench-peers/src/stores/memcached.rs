@@ -1,8 +1,8 @@
 //! memcached over a Unix socket: one request in flight for each worker.
 //!
-//! The two commands are written here because the memcache crate asks for the server's version before
-//! each of them. Its keys are text, so IDs are in hexadecimal, as httpd's mod_socache_memcache has
-//! them.
+//! The two commands are written here because the memcache crate asks for the server's version
+//! before each of them. Keys are text, so IDs are in hexadecimal, as httpd's mod_socache_memcache
+//! has them.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;

@@ -51,7 +51,7 @@ impl fmt::Debug for Host {
     }
 }
 
-/// Makes or starts an empty store for so many workers. The error says why it cannot be compared here.
+/// Makes or starts an empty store for so many workers. The error says why it cannot be compared.
 pub(crate) fn host(peer: Peer, scale: Scale, workers: u32) -> Result<Host, Fault> {
     match peer {
         Peer::Shmtls => shmtls::host(scale),

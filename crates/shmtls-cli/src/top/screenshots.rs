@@ -130,7 +130,7 @@ fn work(name: &str) {
             random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
             // Some clients come often.
             let client = (random >> 33) % CLIENTS;
-            serve(&cache, if client % 3 == 0 { client } else { client / 4 });
+            serve(&cache, if client.is_multiple_of(3) { client } else { client / 4 });
         }
         let _ = cache.keys().status();
         thread::sleep(Duration::from_millis(4));

@@ -1,6 +1,6 @@
-//! Bad input, all of it: what is no segment, what is one but not ours, what was ours and is damaged,
-//! and options that describe none. Each is refused with the error that says what was found, what
-//! was expected and what to do; nothing panics, and nothing is left behind.
+//! Bad input, all of it: what is no segment, what is one but not ours, what was ours and is
+//! damaged, and options that describe none. Each is refused with the error that says what was
+//! found, what was expected and what to do; nothing panics, and nothing is left behind.
 #![allow(unsafe_code)] // Boards in shared memory.
 
 #[path = "common/layout_doc.rs"]

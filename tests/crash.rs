@@ -7,8 +7,8 @@
 //! free and every bucket whole.
 //!
 //! `SHMTLS_KILLS` is the number of kills in all storms together (20,000), `SHMTLS_SEED` repeats the
-//! choices of a run, `SHMTLS_STORM` picks one storm, `SHMTLS_TABLE` names a file that gets a line of
-//! figures from each.
+//! choices of a run, `SHMTLS_STORM` picks one storm, `SHMTLS_TABLE` names a file that gets a line
+//! of figures from each.
 #![allow(unsafe_code)] // System calls that no crate knows, and boards in shared memory.
 
 use std::ops::Not;

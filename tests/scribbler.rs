@@ -1,6 +1,6 @@
-//! A process that writes garbage into a live segment, all the time and everywhere, while workers use
-//! it: none of them ends, none waits for longer than a deadline, nobody is given a session that was
-//! not stored under that key, and when the scribbler is gone the cache works as before.
+//! A process that writes garbage into a live segment, all the time and everywhere, while workers
+//! use it: none of them ends, none waits for longer than a deadline, nobody is given a session that
+//! was not stored under that key, and when the scribbler is gone the cache works as before.
 //!
 //! `SHMTLS_SECONDS` is how long it scribbles (5), `SHMTLS_SEED` repeats the choices of a run.
 #![allow(unsafe_code)] // Boards in shared memory, and a second mapping of the segment.

@@ -1,6 +1,6 @@
-//! Secrets leave no trace. A canary is a secret that nothing else looks like: it is stored, used and
-//! dropped, and then searched for in the segment's file, in the core dumps of everybody who had it,
-//! and in every text that a program could print.
+//! Secrets leave no trace. A canary is a secret that nothing else looks like: it is stored, used
+//! and dropped, and then searched for in the segment's file, in the core dumps of everybody who had
+//! it, and in every text that a program could print.
 #![allow(unsafe_code)] // Forks and boards in what it includes, and processes that end as crashes.
 
 #[path = "common/payload.rs"]

@@ -3,9 +3,9 @@
 //!
 //! A ticket also carries the issuer's session context, by which a server tells its own sessions
 //! from those of others, and so no server resumes another product's ticket as it is. What is shown
-//! here is what keys are for: what one seals, the other opens. A third party stands in between, which
-//! opens a server's ticket with the keys as *our ring* has them and seals it anew, with another IV
-//! or under another of our keys; the server must take it for its own.
+//! here is what keys are for: what one seals, the other opens. A third party stands in between,
+//! which opens a server's ticket with the keys as *our ring* has them and seals it anew, with
+//! another IV or under another of our keys; the server must take it for its own.
 #![allow(unsafe_code)] // None of its own; boards and forks in what it includes.
 
 #[allow(dead_code, reason = "each test crate uses its part")]

@@ -1,11 +1,11 @@
-//! How many of the sessions that come back are still there: the library's own cache on made-up days,
-//! or on one that was recorded, in made-up time, against fully associative ones (LRU and FIFO) that
-//! may fill all of the same bytes and have no overhead. Also how much of a full segment is sessions,
-//! and which of them.
+//! How many of the sessions that come back are still there: the library's own cache on made-up
+//! days, or on one that was recorded, in made-up time, against fully associative ones (LRU and
+//! FIFO) that may fill all of the same bytes and have no overhead. Also how much of a full segment
+//! is sessions, and which of them.
 //!
 //! `make traces`, or `make traces TRACE=day.tsv` (recorded.rs says how to record one;
-//! `SHMTLS_LIFETIME` are its sessions' seconds, 3600). All numbers are the same in each run with one
-//! seed (`SHMTLS_SEED`, 1), but for the segment's own.
+//! `SHMTLS_LIFETIME` are its sessions' seconds, 3600). All numbers are the same in each run with
+//! one seed (`SHMTLS_SEED`, 1), but for the segment's own.
 
 #[cfg(shmtls_battery)]
 mod cache;

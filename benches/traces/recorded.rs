@@ -1,7 +1,7 @@
 //! A day that somebody recorded: what his clients did, with caches of other sizes.
 //!
-//! A line a step: seconds, `store`, `find` or `remove`, the session's digest in hexadecimal, and for
-//! a store its bytes. This makes one of what happens in a live segment, as long as it runs:
+//! A line a step: seconds, `store`, `find` or `remove`, the session's digest in hexadecimal, and
+//! for a store its bytes. This makes one of what happens in a live segment, as long as it runs:
 //!
 //! ```console
 //! $ shmtls events web -f --format json | jq -r '.events[] | select(.digest)

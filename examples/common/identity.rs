@@ -16,7 +16,8 @@ pub(crate) struct Identity {
 }
 
 impl Identity {
-    /// For a server that was given none: its own authority, so that clients can be told to trust it.
+    /// For a server that was given none: its own authority, so that clients can be told to trust
+    /// it.
     pub(crate) fn self_made() -> Result<Identity, ErrorStack> {
         let (certificate, key) = certificate::self_made(BasicConstraints::new().critical().ca())?;
         Ok(Identity { certificate, chain: Vec::new(), key })

@@ -1,5 +1,6 @@
 //! Segments whose changeable parts hold what no writer wrote. They are attached: nothing there says
-//! that they are wrong. What they tell may be nonsense; that they crash nobody is all that is asked.
+//! that they are wrong. What they tell may be nonsense; that they crash nobody is all that is
+//! asked.
 
 use std::time::Duration;
 
@@ -40,8 +41,8 @@ fn patient() -> Options {
     small().lock_deadline(Duration::from_millis(2))
 }
 
-/// A process table of ones: counters summed up past 2^64, and dates after the end of time, ended the
-/// tool that showed them (in debug builds, and the dates in release builds too).
+/// A process table of ones: counters summed up past 2^64, and dates after the end of time, ended
+/// the tool that showed them (in debug builds, and the dates in release builds too).
 #[test]
 fn numbers_without_any_sense_are_numbers() {
     for byte in [0xff, 0x7f, 0x80, 0x01] {

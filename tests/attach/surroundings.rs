@@ -133,8 +133,8 @@ fn a_process_that_proc_does_not_show_is_not_gone() {
     .join();
 }
 
-/// Without /proc nobody can tell this boot from another one. The hint must not have a living segment
-/// removed for that.
+/// Without /proc nobody can tell this boot from another one. The hint must not have a living
+/// segment removed for that.
 #[test]
 fn without_proc_nothing_is_attached() {
     if !is_root_for("a process without /proc") {

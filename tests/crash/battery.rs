@@ -1,4 +1,5 @@
-//! What a build with `scripts/rustc-battery` adds: wider windows, and a mistake if one is asked for.
+//! What a build with `scripts/rustc-battery` adds: wider windows, and a mistake if one is asked
+//! for.
 //!
 //! Between any two steps of the library a worker may sleep for a while, in the lock too, so most
 //! kills find somebody there; and who enters a section sees to it that nobody else is in it.

@@ -19,8 +19,8 @@ use crate::procs::{alone, fork};
 use crate::scoreboard::{Shared, waiting};
 use crate::seccomp;
 
-/// The child has no such thread: a lock that was copied into it would never be released. Ours lie in
-/// the segment, and their owner is a living thread of the parent.
+/// The child has no such thread: a lock that was copied into it would never be released. Ours lie
+/// in the segment, and their owner is a living thread of the parent.
 #[test]
 fn a_fork_while_another_thread_is_in_its_section() {
     let _turn = alone();
@@ -104,8 +104,8 @@ fn a_fork_in_the_midst_of_another_threads_first_call() {
     .join();
 }
 
-/// A child's first call takes a line of the process table, which has a lock too. Somebody who stands
-/// still in there cost it half a second, ten times its deadline.
+/// A child's first call takes a line of the process table, which has a lock too. Somebody who
+/// stands still in there cost it half a second, ten times its deadline.
 #[test]
 fn a_childs_first_call_keeps_its_deadline() {
     let _turn = alone();
@@ -160,9 +160,9 @@ fn a_vfork_child_that_finishes_its_calls_harms_nobody() {
     assert_eq!((cache.stats().recoveries(), cache.stats().lock_deadlines), (0, 0));
 }
 
-/// One that dies in a section leaves a lock with the ID of its parent, who lives: the bucket is gone
-/// for as long as that lives, and for no longer. Nobody waits beyond the deadline, the parent's own
-/// thread not at all, and nothing is torn.
+/// One that dies in a section leaves a lock with the ID of its parent, who lives: the bucket is
+/// gone for as long as that lives, and for no longer. Nobody waits beyond the deadline, the
+/// parent's own thread not at all, and nothing is torn.
 #[test]
 fn a_vfork_child_that_dies_in_a_section_costs_the_bucket_until_its_parent_ends() {
     let _turn = alone();

@@ -20,8 +20,8 @@ static SIGNALS: AtomicU64 = AtomicU64::new(0);
 static BUSY: AtomicU64 = AtomicU64::new(0);
 static CACHE: AtomicPtr<Cache> = AtomicPtr::new(ptr::null_mut());
 
-/// Interrupts this process from now on. If there is a cache the handler uses it: a call that neither
-/// allocates nor waits for what the interrupted one may hold.
+/// Interrupts this process from now on. If there is a cache the handler uses it: a call that
+/// neither allocates nor waits for what the interrupted one may hold.
 fn interrupt(cache: Option<&Cache>) {
     extern "C" fn handler(_: i32) {
         SIGNALS.fetch_add(1, SeqCst);
@@ -105,8 +105,8 @@ fn a_wait_in_a_storm_of_signals_ends_at_its_deadline() {
     assert_eq!(cache.stats().lock_late_wakes, 0, "an interruption is no wake-up that was lost");
 }
 
-/// A process's first call looks into /proc for what it is. It read that into a string: a handler that
-/// made the first call, and had interrupted malloc, waited for itself.
+/// A process's first call looks into /proc for what it is. It read that into a string: a handler
+/// that made the first call, and had interrupted malloc, waited for itself.
 #[test]
 fn a_first_call_may_be_a_handlers_that_interrupted_malloc() {
     let _turn = alone();

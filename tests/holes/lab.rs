@@ -135,8 +135,8 @@ pub(crate) fn caught(cache: &Cache, deed: impl Fn()) -> Child {
     caught_with(cache, Thread::Leader, deed, || ())
 }
 
-/// As [`caught`], with the thread chosen. The leader does `meanwhile` if it is not that: at the same
-/// time, but for a vfork child, after that has ended.
+/// As [`caught`], with the thread chosen. The leader does `meanwhile` if it is not that: at the
+/// same time, but for a vfork child, after that has ended.
 pub(crate) fn caught_with(
     cache: &Cache,
     which: Thread,

@@ -36,9 +36,9 @@ fn answer_of_attach(error: AttachError) -> (&'static str, Option<i32>) {
     }
 }
 
-/// With one descriptor left the file could be opened, and the boot's ID could not: a new segment had
-/// none and was refused to everybody, and one that was alive was called another boot's, with the
-/// advice to remove it.
+/// With one descriptor left the file could be opened, and the boot's ID could not: a new segment
+/// had none and was refused to everybody, and one that was alive was called another boot's, with
+/// the advice to remove it.
 #[test]
 fn too_few_descriptors_are_told_as_such() {
     let _turn = alone();

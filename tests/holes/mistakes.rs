@@ -1,5 +1,5 @@
-//! The tests of the tests: with a known-bad protocol the holes are open, and the tests of this crate
-//! fall into them. That of the two schedules is in `src/robust/tests/stranding.rs`.
+//! The tests of the tests: with a known-bad protocol the holes are open, and the tests of this
+//! crate fall into them. That of the two schedules is in `src/robust/tests/stranding.rs`.
 
 use std::env;
 use std::process::Command;

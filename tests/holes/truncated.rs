@@ -1,5 +1,5 @@
-//! Segments that are cut short or emptied under those who use them. That a file of a wrong length is
-//! refused, at each page, is in `attach/files.rs`; that a memfd keeps its length in
+//! Segments that are cut short or emptied under those who use them. That a file of a wrong length
+//! is refused, at each page, is in `attach/files.rs`; that a memfd keeps its length in
 //! `attach/handed_over.rs`; that a full tmpfs says so in `attach/surroundings.rs`.
 
 use std::fs::File;
@@ -16,8 +16,8 @@ use crate::payload::{Named, context, id, payload, soon};
 use crate::procs::{alone, fork};
 use crate::scoreboard::Shared;
 
-/// What SECURITY.md says is so: who owns a named segment can cut it short, and then its users die of
-/// SIGBUS. Nothing in user space can prevent that; whoever must not be able to gets a memfd.
+/// What SECURITY.md says is so: who owns a named segment can cut it short, and then its users die
+/// of SIGBUS. Nothing in user space can prevent that; whoever must not be able to gets a memfd.
 #[test]
 fn a_named_segment_can_be_cut_short_by_its_owner_and_a_memfd_cannot() {
     let _turn = alone();

@@ -164,8 +164,8 @@ impl Window {
         Some(())
     }
 
-    /// A journal that belongs together, as of a death while a record was moved: to where a slot points,
-    /// from a little further, or from where nothing can lie.
+    /// A journal that belongs together, as of a death while a record was moved: to where a slot
+    /// points, from a little further, or from where nothing can lie.
     fn note_move(&self, input: &mut Input<'_>) -> Option<()> {
         let (a, distance, done) = (usize::from(input.byte()?), input.byte()?, input.byte()?);
         let (bucket, slot) = (self.bucket(a), self.used_slot(a, a >> 1));

@@ -40,8 +40,8 @@ fn each_lock_word_is_read_as_the_contract_has_it() {
     }
 }
 
-/// A worker at work passes through both buckets all the time. Stopped in one it holds that lock, and
-/// killed there it leaves it to whoever comes.
+/// A worker at work passes through both buckets all the time. Stopped in one it holds that lock,
+/// and killed there it leaves it to whoever comes.
 #[test]
 fn held_locks_names_the_stopped_and_the_dead() {
     let lab = Lab::new();

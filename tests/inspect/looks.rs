@@ -132,8 +132,8 @@ fn an_entry_is_told_as_it_was_stored() {
     assert!(age < Duration::from_secs(5), "{age:?}");
 }
 
-/// A walk over some buckets sees those, in that order, ends when it is told to, and names those that
-/// it could not read.
+/// A walk over some buckets sees those, in that order, ends when it is told to, and names those
+/// that it could not read.
 #[test]
 fn a_walk_goes_where_it_is_sent() {
     let lab = Lab::new();

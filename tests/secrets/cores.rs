@@ -1,5 +1,5 @@
-//! In core dumps: a crash handler uploads them, and support reads them. Nobody who has had a session
-//! may have it still when it is of no more use.
+//! In core dumps: a crash handler uploads them, and support reads them. Nobody who has had a
+//! session may have it still when it is of no more use.
 
 use std::thread::sleep;
 use std::time::Duration;

@@ -1,5 +1,5 @@
-//! Programs: what a server says, and what it and its workers leave, after real handshakes under real
-//! keys from a file.
+//! Programs: what a server says, and what it and its workers leave, after real handshakes under
+//! real keys from a file.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

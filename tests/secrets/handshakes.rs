@@ -25,8 +25,8 @@ type Notes = Shared<[[AtomicU64; SECRET_LEN]; VISITS]>;
 
 const DISGUISE: u64 = 0x100;
 
-/// OpenSSL hands us sessions and asks for keys, and so we have had both. It wipes its own copies, but
-/// for one: OpenSSL 3.0 frees the plain text of a stateless ticket as it is.
+/// OpenSSL hands us sessions and asks for keys, and so we have had both. It wipes its own copies,
+/// but for one: OpenSSL 3.0 frees the plain text of a stateless ticket as it is.
 #[test]
 fn no_secret_is_in_the_core_dump_of_a_worker_whose_connections_are_over() {
     let _turn = alone();

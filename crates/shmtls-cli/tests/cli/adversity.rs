@@ -1,5 +1,5 @@
-//! A segment that is scribbled over, cut short or removed under who looks: no crash, no hang, and an
-//! exit code that says what it is.
+//! A segment that is scribbled over, cut short or removed under who looks: no crash, no hang, and
+//! an exit code that says what it is.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::Read;
@@ -18,7 +18,8 @@ use crate::support::{Name, fill, looks, shmtls, stdout, wait_for, with};
 /// Where that ends which must be as the creator wrote it: shm-layout.md, section 3.
 const HEADER: u64 = 4096;
 
-/// Of all parts that change any value is survived, and a look goes on: it is none that ends the tool.
+/// Of all parts that change any value is survived, and a look goes on: it is none that ends the
+/// tool.
 #[test]
 fn whatever_stands_in_a_segment_is_shown() {
     let segment = Segment::new();
@@ -50,8 +51,8 @@ fn a_header_that_changes_ends_the_looks() {
     }
 }
 
-/// The looks of this moment meet the end of the file in the midst of a bucket, those of the next one
-/// a file that is too short.
+/// The looks of this moment meet the end of the file in the midst of a bucket, those of the next
+/// one a file that is too short.
 #[test]
 fn a_segment_that_is_cut_short_ends_the_looks() {
     let segment = Segment::new();
@@ -90,8 +91,8 @@ fn a_segment_that_is_removed_ends_the_looks() {
     }
 }
 
-/// One that was cut short while it was read once ended the list of all: exit code 4, and not a word of
-/// the others.
+/// One that was cut short while it was read once ended the list of all: exit code 4, and not a word
+/// of the others.
 #[test]
 fn a_list_goes_on_whatever_becomes_of_one() {
     let (segment, other) = (Segment::new(), Name::created());

@@ -1,5 +1,5 @@
-//! No command shows a byte of a session, of its ID, of a context beyond its start, or of a ticket key:
-//! in no format, in no encoding, and not of damaged ones either.
+//! No command shows a byte of a session, of its ID, of a context beyond its start, or of a ticket
+//! key: in no format, in no encoding, and not of damaged ones either.
 
 use std::collections::BTreeSet;
 use std::fmt::Write;

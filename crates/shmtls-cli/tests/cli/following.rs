@@ -52,8 +52,8 @@ fn events_are_followed() {
     }
 }
 
-/// Rings that have come round: how many events nobody can see any more is said, at the first look and
-/// while it follows.
+/// Rings that have come round: how many events nobody can see any more is said, at the first look
+/// and while it follows.
 #[test]
 fn events_that_are_overwritten_are_counted() {
     if work_if_told() {

@@ -53,8 +53,8 @@ fn an_owner_that_is_stopped_and_one_that_died() {
     assert_eq!(recoveries[0]["pid"], std::process::id());
 }
 
-/// Where the kernel's help is lost, a lock keeps the ID of a thread that is gone, until somebody wants
-/// the lock and finds that out: `check` says so, and `check --repair` is somebody.
+/// Where the kernel's help is lost, a lock keeps the ID of a thread that is gone, until somebody
+/// wants the lock and finds that out: `check` says so, and `check --repair` is somebody.
 #[test]
 fn an_owner_whose_death_nobody_marked() {
     if work_if_told() {

@@ -1,5 +1,5 @@
-//! `shmtls top` on a terminal: what it draws, which keys it obeys, and that the terminal is as it was
-//! however it ends.
+//! `shmtls top` on a terminal: what it draws, which keys it obeys, and that the terminal is as it
+//! was however it ends.
 
 use std::fs::OpenOptions;
 use std::os::unix::process::ExitStatusExt;

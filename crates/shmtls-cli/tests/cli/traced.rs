@@ -1,5 +1,5 @@
-//! What who only looks asks of the kernel, as strace sees it: it opens a segment to read, maps it to
-//! read, and sleeps on no word of it.
+//! What who only looks asks of the kernel, as strace sees it: it opens a segment to read, maps it
+//! to read, and sleeps on no word of it.
 
 use std::ops::Range;
 use std::path::Path;

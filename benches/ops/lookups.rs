@@ -11,7 +11,7 @@ use crate::sessions::{BATCH, SIZES, context, expiry, filled, id, mix, unless_tes
 pub(crate) fn groups(c: &mut Criterion) {
     for size in SIZES {
         let sessions = unless_test(100_000);
-        let cache = filled(sessions, size, 2);
+        let cache = filled(sessions, size, 125);
         let mut n = 0;
         let next = move || {
             n += 1;

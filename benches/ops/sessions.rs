@@ -40,9 +40,9 @@ pub(crate) fn mix(n: u64) -> u64 {
     n ^ n >> 31
 }
 
-/// A cache with `room` times the bytes that these sessions of one size take, and them.
-pub(crate) fn filled(sessions: u64, size: usize, room: u64) -> Cache {
-    let bytes = sessions * (size as u64 + 100) * room;
+/// A cache with so many percent of the bytes that these sessions of one size take, and them.
+pub(crate) fn filled(sessions: u64, size: usize, percent: u64) -> Cache {
+    let bytes = sessions * (size as u64 + 100) * percent / 100;
     let cache = Options::new().size(bytes.max(4 << 20)).create_memfd().expect("a segment");
     let session = vec![0x5a; size];
     for n in 0..sessions {

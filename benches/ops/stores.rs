@@ -36,7 +36,7 @@ fn copy(group: &mut Group<'_>, size: usize) {
 /// As many sessions as are stored have been removed before.
 fn with_room(group: &mut Group<'_>, size: usize) {
     let alive = unless_test(20_000);
-    let cache = filled(alive, size, 4);
+    let cache = filled(alive, size, 400);
     let (context, session, mut n) = (context(), vec![0x5a; size], alive);
     group.bench_function("insert, with room", |b| {
         b.iter_batched(
@@ -55,7 +55,7 @@ fn with_room(group: &mut Group<'_>, size: usize) {
 
 fn full(group: &mut Group<'_>, size: usize) {
     let sessions = unless_test(100_000);
-    let cache = filled(sessions, size, 1);
+    let cache = filled(sessions, size, 100);
     let (context, session, mut n) = (context(), vec![0x5a; size], sessions);
     let mut insert = || {
         n += 1;

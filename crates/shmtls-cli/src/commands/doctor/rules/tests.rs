@@ -93,7 +93,7 @@ fn said(rule: Rule, edit: impl FnOnce(&mut Picture)) -> String {
     let steps = finding.steps.iter();
     let steps = steps.flat_map(|step| [step.text.as_str(), step.command.as_deref().unwrap_or("")]);
     let parts = [finding.seen.as_str(), finding.means.as_deref().unwrap_or("")];
-    parts.into_iter().chain(steps).collect::<Vec<_>>().join("\n")
+    parts.into_iter().chain(steps).map(|part| format!("{part}\n")).collect()
 }
 
 #[track_caller]

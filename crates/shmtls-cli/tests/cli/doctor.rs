@@ -56,7 +56,10 @@ fn sessions_that_are_removed_at_once() {
 
     let report = diagnose(&name, 1);
     let first = &report["findings"][0];
-    assert_eq!((&first["rule"], &first["severity"]), (&"removed-at-once".into(), &"problem".into()));
+    assert_eq!(
+        (&first["rule"], &first["severity"]),
+        (&"removed-at-once".into(), &"problem".into())
+    );
     assert_eq!(first["figures"]["removed_at_once"], 150);
     assert!(first["seen"].as_str().expect("text").starts_with("93.8 % of new sessions"), "{first}");
     assert!(first["means"].as_str().expect("text").starts_with("Calls of the application"));
@@ -220,7 +223,8 @@ fn a_segment_that_everybody_may_read() {
 }
 
 fn run_in_shell(command: Option<&str>) {
-    let status = std::process::Command::new("sh").args(["-c", command.expect("a command")]).status();
+    let status =
+        std::process::Command::new("sh").args(["-c", command.expect("a command")]).status();
     assert!(status.expect("a shell").success(), "{command:?}");
 }
 

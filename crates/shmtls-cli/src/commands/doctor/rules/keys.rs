@@ -106,8 +106,11 @@ pub(super) fn epoch(picture: &Picture) -> Option<Finding> {
         units::span(age),
     );
     let late = behind.iter().copied().find(|member| is_late(member, keys));
+    let is_stopped = |member: &&Member| member.state == ProcessState::Stopped;
+    let stopped = behind.iter().copied().find(is_stopped);
     let severity = match late {
-        _ if behind.is_empty() || age < GRACE => Severity::Fine,
+        _ if behind.is_empty() => Severity::Fine,
+        _ if age < GRACE && stopped.is_none() => Severity::Fine,
         Some(_) => Severity::Problem,
         None => Severity::Advice,
     };
@@ -121,8 +124,8 @@ pub(super) fn epoch(picture: &Picture) -> Option<Finding> {
         .figure("processes", users.len() as u64)
         .figure("processes_behind", behind.len() as u64)
         .figure("epoch", keys.epoch)
-        .means(why_behind(&behind, late, picture));
-    let finding = match behind.iter().find(|member| member.state == ProcessState::Stopped) {
+        .means(why_behind(late, stopped, picture));
+    let finding = match stopped {
         Some(stopped) => {
             finding.run("Let it go on, or kill it.", format!("kill -CONT {}", stopped.pid))
         }
@@ -136,23 +139,20 @@ fn is_late(member: &Member, keys: &Keys) -> bool {
     member.last_seen.duration_since(keys.published).is_ok_and(|since| since > GRACE)
 }
 
-fn why_behind(behind: &[&Member], late: Option<&Member>, picture: &Picture) -> String {
-    let is_stopped = behind.iter().any(|member| member.state == ProcessState::Stopped);
-    match late {
-        Some(member) => format!(
+fn why_behind(late: Option<&Member>, stopped: Option<&Member>, picture: &Picture) -> String {
+    match (late, stopped) {
+        (Some(member), _) => format!(
             "{} was at work {} ago, and still has not taken the new keys. It serves no handshakes \
              with tickets any more, or cannot read the ring.",
             member.name(),
             units::span(picture.age(member.last_seen)),
         ),
-        None if is_stopped => "A stopped process has not seen the new keys; it does at its next \
-                               handshake."
-            .into(),
-        None => {
-            "They have served no handshake since then; the next one takes the new keys. Does the \
-                 load balancer reach them?"
-                .into()
+        (None, Some(_)) => {
+            "A stopped process has not seen the new keys; it does at its next handshake.".into()
         }
+        (None, None) => "They have served no handshake since then; the next one takes the new \
+                         keys. Does the load balancer reach them?"
+            .into(),
     }
 }
 

@@ -64,6 +64,7 @@ fn a_process_with_old_keys() {
 fn a_stopped_process_with_old_keys() {
     let text = said(epoch, |it| {
         it.members[1].last_seen = it.now - DAY;
+        keys(it).published = it.now;
         behind(|it| it.state = ProcessState::Stopped)(it);
     });
     assert_says(&text, &["A stopped process", "kill -CONT 2"]);

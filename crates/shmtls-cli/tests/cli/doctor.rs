@@ -35,7 +35,10 @@ fn a_healthy_segment() {
         assert_eq!(finding(&report, rule)["severity"], "fine", "{rule}");
     }
     let text = stdout(&["doctor", name.get()]);
-    assert!(text.contains("hit 99.5 % of 201 lookups") && text.ends_with("no problem\n"), "{text}");
+    assert!(
+        text.contains("hit 100.0 % of 201 lookups") && text.ends_with("no problem\n"),
+        "{text}"
+    );
 }
 
 /// As with OpenSSL's remove callback wired to the cache, and connections that end without

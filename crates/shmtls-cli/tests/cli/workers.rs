@@ -126,7 +126,9 @@ fn obey(cache: &Cache, order: &str) {
         "get" => {
             (number(1)..number(2)).for_each(|n| drop(cache.get_session(&context, &id(n))));
         }
-        "remove" => (number(1)..number(2)).for_each(|n| drop(cache.remove(&context, &id(n)))),
+        "remove" => (number(1)..number(2)).for_each(|n| {
+            assert!(cache.remove(&context, &id(n)).is_ok_and(|was_there| was_there));
+        }),
         // As a handshake does, it looks whether there are newer ones.
         "keys" => drop(cache.keys().status()),
         "take" => drop(cache.take(&context, &id(number(1)))),

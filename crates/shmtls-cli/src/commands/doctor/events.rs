@@ -1,7 +1,7 @@
 //! What the last events tell that no counter does.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use shmtls::{EventCursor, Happening, Inspector, Origin, PastEvent, Removal, Stored};
 
@@ -22,8 +22,10 @@ pub(super) struct Recent {
 const AT_ONCE: Duration = Duration::from_millis(10);
 
 impl Recent {
-    pub(super) fn of(inspector: &Inspector) -> Self {
-        let (events, _) = inspector.events(&mut EventCursor::default());
+    /// Of what has happened since then.
+    pub(super) fn since(start: SystemTime, inspector: &Inspector) -> Self {
+        let (mut events, _) = inspector.events(&mut EventCursor::default());
+        events.retain(|event| event.at() >= start);
         let mut recent = Self::default();
         let mut by_writer: BTreeMap<u16, Vec<&PastEvent>> = BTreeMap::new();
         for event in &events {

@@ -97,18 +97,21 @@ impl Picture {
         let (info, stats) = (inspector.info(), inspector.stats());
         let members = inspector.processes();
         let members: Vec<_> = members.iter().map(|it| Member::of(it, &info)).collect();
+        let (now, window) = (SystemTime::now(), earlier.map(|(window, _)| window));
+        let start = window.and_then(|window| now.checked_sub(window));
+        let start = start.unwrap_or(SystemTime::UNIX_EPOCH);
         let file = fs::metadata(segment.path()).ok();
         let path = segment.path().display().to_string();
         Self {
-            now: SystemTime::now(),
+            now,
             label: segment.label().into(),
             created: info.created(),
             chosen: Chosen::of(segment, &info),
-            window: earlier.map(|(window, _)| window),
+            window,
             stats: earlier.map_or(stats, |(_, earlier)| stats.since(&earlier)),
             knows_pids: info.is_in_our_pid_namespace(),
             keys: inspector.keys().as_ref().map(Keys::of),
-            recent: Recent::of(inspector),
+            recent: Recent::since(start, inspector),
             locks: held_now(inspector).iter().map(Lock::of).collect(),
             longest_lifetime: longest_lifetime(inspector),
             swap: Swap::of(file.as_ref(), info.bytes(), &members),

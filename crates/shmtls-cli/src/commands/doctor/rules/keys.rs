@@ -48,10 +48,7 @@ pub(super) fn unknown(picture: &Picture) -> Option<Finding> {
             format!("shmtls keys {}", picture.label),
         )
         .step("Attach every virtual host of every worker, with the mode Tickets::SharedKeys.")
-        .run(
-            "1 in N of all tickets that resume means that N workers have keys of their own:",
-            "shmtls probe HOST:PORT",
-        );
+        .run("If one in N resumes, N workers have keys of their own:", "shmtls probe HOST:PORT");
     Some(finding.see(TICKET_KEYS))
 }
 

@@ -53,7 +53,9 @@ pub(super) fn absent(picture: &Picture) -> Option<Finding> {
     };
     let percent = units::percent(stats.misses_absent, stats.lookups());
     let seen = match severity {
-        Severity::Fine => format!("{percent} of lookups are of sessions that are not here"),
+        Severity::Fine => {
+            format!("few strangers: {percent} of lookups are of sessions that are not here")
+        }
         _ => {
             format!("{percent} of lookups are of sessions that are not here, and nothing says why")
         }
@@ -109,7 +111,7 @@ pub(super) fn context(picture: &Picture) -> Option<Finding> {
     let severity = Severity::of_share(weight, OTHERS_PROBLEM, OTHERS_ADVICE);
     let (sessions, tickets_text) = (units::percent(misses, lookups), units::count(tickets));
     let seen = match severity {
-        Severity::Fine => format!("{sessions} of lookups are of another context"),
+        Severity::Fine => format!("contexts match: {sessions} of lookups are of another one"),
         _ => format!(
             "{sessions} of lookups, and {tickets_text} tickets, belong to another virtual host or to \
              an earlier configuration"

@@ -22,12 +22,11 @@ pub(super) fn removed_at_once(picture: &Picture) -> Option<Finding> {
             format!("sessions stay: {} of {of} removed at once", units::count(removed))
         }
         _ => format!(
-            "{} of new sessions are removed within a second of being stored ({} of {}); {} of \
-             lookups hit",
+            "{} of new sessions are removed within a second of being stored ({} of {}){}",
             units::percent(removed, stored),
             units::count(removed),
             units::count(stored),
-            units::percent(picture.stats.hits, picture.stats.lookups()),
+            hit_rate(picture),
         ),
     };
     let finding = Finding::new("removed-at-once", severity, seen)
@@ -37,10 +36,17 @@ pub(super) fn removed_at_once(picture: &Picture) -> Option<Finding> {
     Some(explain_removals(picture, finding).see(HIT_RATE))
 }
 
+fn hit_rate(picture: &Picture) -> String {
+    match picture.stats.lookups() {
+        0 => String::new(),
+        lookups => format!("; {} of lookups hit", units::percent(picture.stats.hits, lookups)),
+    }
+}
+
 /// The events know on whose behalf the last sessions were removed.
 fn explain_removals(picture: &Picture, finding: Finding) -> Finding {
     let recent = &picture.recent;
-    let events = "shmtls events {} --only removed".replace("{}", &picture.label);
+    let events = format!("shmtls events {} --only removed", picture.label);
     if recent.removed_by_handshake > recent.removed_by_api {
         return finding
             .means(

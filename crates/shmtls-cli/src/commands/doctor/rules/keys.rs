@@ -85,8 +85,10 @@ fn few_tickets(picture: &Picture, rule: &'static str) -> Finding {
     }
 }
 
-/// A key is published so long before it is used.
+/// Who was seen so long after an update has had time to take it.
 const GRACE: Duration = Duration::from_secs(60);
+/// Who does nothing is behind, which does no harm. Of a worker that should have work, it is news.
+const LONG: Duration = Duration::from_secs(3600);
 
 /// Every handshake with tickets looks at the epoch first, so only who does nothing is behind.
 pub(super) fn epoch(picture: &Picture) -> Option<Finding> {
@@ -105,11 +107,11 @@ pub(super) fn epoch(picture: &Picture) -> Option<Finding> {
     let late = behind.iter().copied().find(|member| is_late(member, keys));
     let is_stopped = |member: &&Member| member.state == ProcessState::Stopped;
     let stopped = behind.iter().copied().find(is_stopped);
-    let severity = match late {
+    let severity = match (late, stopped) {
         _ if behind.is_empty() => Severity::Fine,
-        _ if age < GRACE && stopped.is_none() => Severity::Fine,
-        Some(_) => Severity::Problem,
-        None => Severity::Advice,
+        (Some(_), _) => Severity::Problem,
+        (None, None) if age < LONG => Severity::Fine,
+        (None, _) => Severity::Advice,
     };
     let names: Vec<_> = behind.iter().take(4).map(|member| member.name()).collect();
     let more = if behind.len() > names.len() { ", ..." } else { "" };

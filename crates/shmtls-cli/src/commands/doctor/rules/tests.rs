@@ -45,9 +45,9 @@ fn healthy() -> Picture {
         knows_pids: true,
         keys: Some(Keys {
             epoch: 7,
-            published: now - Duration::from_secs(3600),
+            published: now - Duration::from_secs(7200),
             source: "rotation",
-            encrypts_since: Some(now - Duration::from_secs(3600)),
+            encrypts_since: Some(now - Duration::from_secs(7200)),
         }),
         recent: Recent { odd_runs: 40, ..Recent::default() },
         locks: Vec::new(),

@@ -76,12 +76,16 @@ fn processes_that_do_not_count() {
     assert_eq!(severity(epoch, dead), Some(Fine));
     let without_keys = behind(|it| it.key_epoch = 0);
     assert_says(&said(epoch, without_keys), &["3 of 3 processes current"]);
-    // Of keys that are new it is too early to say so.
-    let just_now = |it: &mut Picture| {
-        behind(|_| {})(it);
-        keys(it).published = it.now - Duration::from_secs(59);
+    // Who does nothing is behind for a while.
+    let idle_for = |secs| {
+        move |it: &mut Picture| {
+            keys(it).published = it.now - Duration::from_secs(secs);
+            behind(|_| {})(it);
+            it.members[1].last_seen = it.now - DAY;
+        }
     };
-    assert_eq!(severity(epoch, just_now), Some(Fine));
+    assert_eq!(severity(epoch, idle_for(3_599)), Some(Fine));
+    assert_eq!(severity(epoch, idle_for(3_600)), Some(Advice));
 }
 
 #[test]

@@ -7,11 +7,13 @@ use super::finding::Finding;
 use super::picture::Picture;
 
 mod keys;
+mod lookups;
 mod memory;
 mod misses;
 mod processes;
 mod room;
 mod sessions;
+mod trouble;
 #[cfg(test)]
 mod tests;
 
@@ -19,8 +21,8 @@ type Rule = fn(&Picture) -> Option<Finding>;
 
 /// Among findings that are equally bad the first counts as the worst.
 const ALL: &[Rule] = &[
-    misses::damaged,
-    misses::forged,
+    trouble::damaged,
+    trouble::forged,
     sessions::removed_at_once,
     keys::unknown,
     misses::context,
@@ -29,7 +31,7 @@ const ALL: &[Rule] = &[
     room::expired,
     room::too_large,
     misses::absent,
-    misses::busy,
+    trouble::busy,
     processes::stuck_locks,
     memory::mode,
     keys::old,
@@ -37,9 +39,9 @@ const ALL: &[Rule] = &[
     sessions::two_tickets,
     processes::died,
     processes::table,
-    misses::foreign,
+    lookups::foreign,
     memory::swap,
-    misses::few_lookups,
+    lookups::few_lookups,
 ];
 
 /// The worst first.

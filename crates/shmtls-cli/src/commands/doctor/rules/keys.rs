@@ -54,8 +54,9 @@ pub(super) fn unknown(picture: &Picture) -> Option<Finding> {
 
 fn why_unknown(keys_dropped: u64) -> String {
     match keys_dropped {
-        0 => "Their keys are not in the ring: made by workers or virtual hosts that are not attached \
-              and have a key each, by another server, or so long ago that their key has had to go."
+        0 => "Their keys are not in the ring: made by workers or virtual hosts that are not \
+              attached and have a key each, by another server, or so long ago that their key has \
+              had to go."
             .into(),
         n => format!(
             "Updates dropped {} while their tickets could be alive. Each such ticket is a full \
@@ -186,11 +187,12 @@ pub(super) fn old(picture: &Picture) -> Option<Finding> {
 fn renew(finding: Finding, source: &str) -> Finding {
     match source {
         "rotation" => finding.step(
-            "Rotation does not run any more: call cache.rotate_keys(Rotation::every(12 h)) in every \
-             worker, after the fork.",
+            "Rotation does not run any more: call cache.rotate_keys(Rotation::every(12 h)) in \
+             every worker, after the fork.",
         ),
         "file" => finding.step(
-            "Write a new key into the file, the old one behind it, and have the server read it again.",
+            "Write a new key into the file, the old one behind it, and have the server read it \
+             again.",
         ),
         "remote" => finding.step("Find out why no newer keys arrive from the other machine."),
         _ => finding.step(

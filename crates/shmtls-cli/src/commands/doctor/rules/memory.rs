@@ -49,8 +49,8 @@ pub(super) fn swap(picture: &Picture) -> Option<Finding> {
                 )
                 .step(
                     "Options::lock_memory(true) in the server, with LimitMEMLOCK= of the segment's \
-                     size and more; Cache::is_memory_locked says whether the kernel agreed. Or mount \
-                     the tmpfs with noswap.",
+                     size and more; Cache::is_memory_locked says whether the kernel agreed. Or \
+                     mount the tmpfs with noswap.",
                 )
                 .see(DEPLOYING)
         }

@@ -151,8 +151,8 @@ pub(super) fn too_large(picture: &Picture) -> Option<Finding> {
     let seen = match severity {
         Severity::Fine => format!("no session was larger than {}", units::bytes(limit)),
         _ => format!(
-            "{count} sessions ({percent}) were too large to be stored: the largest has {}, the limit \
-             is {}",
+            "{count} sessions ({percent}) were too large to be stored: the largest has {}, the \
+             limit is {}",
             units::bytes(stats.largest_refused),
             units::bytes(limit),
         ),

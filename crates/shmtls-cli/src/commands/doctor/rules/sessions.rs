@@ -61,9 +61,9 @@ fn explain_removals(picture: &Picture, finding: Finding) -> Finding {
     };
     finding
         .means(format!(
-            "{who} somebody calls remove when a connection ends without close_notify: OpenSSL tells \
-             its remove callback of each, and wired to a shared cache that takes the hit rate to \
-             zero."
+            "{who} somebody calls remove when a connection ends without close_notify: OpenSSL \
+             tells its remove callback of each, and wired to a shared cache that takes the hit \
+             rate to zero."
         ))
         .step(
             "Drop the remove callback of your own: shmtls::openssl::attach needs none, and removes \
@@ -122,14 +122,14 @@ pub(super) fn two_tickets(picture: &Picture) -> Option<Finding> {
         .figure("even_runs", even)
         .figure("runs", runs)
         .means(
-            "That is how two TLS 1.3 tickets a handshake look, the default of OpenSSL and rustls. A \
-             client that opens one connection at a time uses one; the other takes room until it \
+            "That is how two TLS 1.3 tickets a handshake look, the default of OpenSSL and rustls. \
+             A client that opens one connection at a time uses one; the other takes room until it \
              expires.",
         )
         .step(
             "SSL_CTX_set_num_tickets(ctx, 1), which shmtls::openssl::attach does by itself; with \
-             rustls ServerConfig::send_tls13_tickets = 1. That halves the work and the room. Clients \
-             that open several connections at once do use both.",
+             rustls ServerConfig::send_tls13_tickets = 1. That halves the work and the room. \
+             Clients that open several connections at once do use both.",
         )
         .see(HIT_RATE);
     Some(finding)

@@ -1,5 +1,7 @@
-use super::super::misses::{absent, busy, context, damaged, few_lookups, foreign, forged, library};
+use super::super::lookups::{few_lookups, foreign};
+use super::super::misses::{absent, context, library};
 use super::super::room::{expired, too_small};
+use super::super::trouble::{busy, damaged, forged};
 use super::*;
 
 #[test]

@@ -41,8 +41,8 @@ fn the_command_keeps_what_was_chosen() {
         (it.chosen.processes, it.chosen.events) = (256, 0);
         it.access.as_mut().expect("a file").mode = 0o660;
     });
-    let command = "shmtls create web2 --size 64MiB --max-session 4KiB --lifetime 5m --processes 256 \
-                   --events 0 --mode 0660 --group tls";
+    let command = "shmtls create web2 --size 64MiB --max-session 4KiB --lifetime 5m --processes \
+                   256 --events 0 --mode 0660 --group tls";
     assert_says(&text, &[command]);
     let sick = missed_for_want_of_room(900);
     let text = said(too_small, |it| {

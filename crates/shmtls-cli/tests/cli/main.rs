@@ -8,6 +8,7 @@ mod bad_input;
 mod canary;
 #[cfg(feature = "bench")]
 mod contention;
+mod doctor;
 mod following;
 mod golden;
 mod owners;

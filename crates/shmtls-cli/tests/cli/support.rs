@@ -20,6 +20,7 @@ pub(crate) const COMMANDS: &[&str] = &[
     "keys",
     "events",
     "check",
+    "doctor",
     #[cfg(feature = "top")]
     "top",
     #[cfg(feature = "probe")]

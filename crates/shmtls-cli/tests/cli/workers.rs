@@ -115,8 +115,8 @@ pub(crate) fn work_if_told() -> bool {
     true
 }
 
-/// `store FROM TO LEN CONTEXT`, `get FROM TO CONTEXT`, `take NUMBER CONTEXT`, `fill`, `sweep`;
-/// `leave` ends it.
+/// `store FROM TO LEN CONTEXT`, `get FROM TO CONTEXT`, `remove FROM TO CONTEXT`,
+/// `take NUMBER CONTEXT`, `keys`, `fill`, `sweep`; `leave` ends it.
 fn obey(cache: &Cache, order: &str) {
     let words: Vec<_> = order.split(' ').collect();
     let number = |at: usize| words[at].parse::<u64>().expect("a number");
@@ -126,6 +126,11 @@ fn obey(cache: &Cache, order: &str) {
         "get" => {
             (number(1)..number(2)).for_each(|n| drop(cache.get_session(&context, &id(n))));
         }
+        "remove" => (number(1)..number(2)).for_each(|n| {
+            assert!(cache.remove(&context, &id(n)).is_ok_and(|was_there| was_there));
+        }),
+        // As a handshake does, it looks whether there are newer ones.
+        "keys" => drop(cache.keys().status()),
         "take" => drop(cache.take(&context, &id(number(1)))),
         "fill" => fill(cache),
         "sweep" => loop {

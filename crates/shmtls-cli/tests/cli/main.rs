@@ -11,6 +11,7 @@ mod contention;
 mod doctor;
 mod following;
 mod golden;
+mod metrics;
 mod owners;
 mod pages;
 #[cfg(feature = "probe")]

@@ -115,8 +115,8 @@ pub(crate) fn work_if_told() -> bool {
     true
 }
 
-/// `store FROM TO LEN CONTEXT`, `get FROM TO CONTEXT`, `remove FROM TO CONTEXT`, `take NUMBER CONTEXT`,
-/// `keys`, `fill`, `sweep`; `leave` ends it.
+/// `store FROM TO LEN CONTEXT`, `get FROM TO CONTEXT`, `remove FROM TO CONTEXT`,
+/// `take NUMBER CONTEXT`, `keys`, `fill`, `sweep`; `leave` ends it.
 fn obey(cache: &Cache, order: &str) {
     let words: Vec<_> = order.split(' ').collect();
     let number = |at: usize| words[at].parse::<u64>().expect("a number");

@@ -78,10 +78,14 @@ impl Worker {
         unreachable!("the loop has no end")
     }
 
+    /// All of its threads: the one at work stops when it comes to it, not with the first one.
     fn wait_until_stopped(&self) {
-        let path = format!("/proc/{}/stat", self.pid());
-        let is_stopped = || std::fs::read_to_string(&path).is_ok_and(|stat| stat.contains(") T "));
-        while !is_stopped() {
+        let threads = format!("/proc/{}/task", self.pid());
+        let is_stopped = |thread: std::fs::DirEntry| {
+            let stat = std::fs::read_to_string(thread.path().join("stat"));
+            stat.is_ok_and(|stat| stat.contains(") T "))
+        };
+        while !std::fs::read_dir(&threads).expect("threads").flatten().all(is_stopped) {
             thread::yield_now();
         }
     }

@@ -50,7 +50,7 @@ fn figures_are_those_of_the_segment() {
     assert_eq!(figure("shmtls_ticket_key_processes_current{segment=\"NAME\"}"), 1.0);
 }
 
-/// A counter that falls is taken for one that began anew: all that it had counted would count twice.
+/// A counter that falls is taken for one that began anew: what it had counted would count twice.
 #[test]
 fn counters_stay_when_processes_leave() {
     let name = Name::new();

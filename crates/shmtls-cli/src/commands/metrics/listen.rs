@@ -27,7 +27,7 @@ impl Address {
         let remote = self.all.iter().find(|address| !address.ip().is_loopback());
         if let (Some(remote), false) = (remote, allow_remote) {
             return Err(Failure::usage(format!("others reach {remote}"))
-                .tip("listen on 127.0.0.1, or say --allow-remote: figures tell how many visitors you have"));
+                .tip("listen on 127.0.0.1, or say --allow-remote: all may count your visitors"));
         }
         TcpListener::bind(&*self.all).map_err(|error| {
             Failure::cannot_open(format!("cannot listen on {}: {error}", self.text))

@@ -11,7 +11,7 @@ SCHEDULES ?= 1000000
 # A workspace of its own: cargo builds it only when told to.
 peers = cargo $(1) --release --locked --manifest-path crates/shmtls-bench-peers/Cargo.toml --target-dir target/peers
 
-.PHONY: help setup demo test kill-storm kill-sweep schedules model fuzz soak traces peers peers-check check screenshots doc clean
+.PHONY: help setup demo test kill-storm kill-sweep schedules model fuzz soak traces ops handshakes peers peers-check check screenshots doc clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
@@ -55,6 +55,14 @@ traces: ## how many sessions are found, on made-up days or yours: make traces TR
 	@scripts/setup build
 	@SHMTLS_TRACE=$(abspath $(TRACE)) RUSTC_WORKSPACE_WRAPPER=$(CURDIR)/scripts/rustc-battery cargo bench --bench traces
 
+ops: ## what one operation costs in one process, some minutes: make ops OPS='"get hit"'
+	@scripts/setup build
+	@RUSTC_WORKSPACE_WRAPPER=$(CURDIR)/scripts/rustc-parts cargo bench --all-features --bench ops -- $(OPS)
+
+handshakes: ## full and resumed handshakes a second over N workers: HANDSHAKES='--workers 4'
+	@scripts/setup build
+	@cargo bench --bench handshakes -- $(HANDSHAKES)
+
 peers: ## shmtls beside LMDB, httpd, Redis, memcached and the concurrent maps: one table, one plot
 	@scripts/setup peers
 	@$(call peers,run) --features shmcache -- --json target/peers.json --svg target/peers.svg $(PEERS)
@@ -73,6 +81,7 @@ check: ## formatting, clippy and rustdoc, warnings denied
 	@cargo clippy --no-default-features --features rustls -- -D warnings
 	@cargo clippy --no-default-features --features sealing -- -D warnings
 	@RUSTC_WORKSPACE_WRAPPER=$(CURDIR)/scripts/rustc-battery cargo clippy --lib --tests -- -D warnings
+	@RUSTC_WORKSPACE_WRAPPER=$(CURDIR)/scripts/rustc-parts cargo clippy --lib --bench ops --all-features -- -D warnings
 	@RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --all-features
 
 screenshots: ## the pictures of `shmtls top` in docs/images, from a live segment with real workers

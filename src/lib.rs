@@ -104,6 +104,9 @@ mod cache;
 mod walk;
 mod options;
 mod rotation;
+#[cfg(shmtls_parts)]
+#[doc(hidden)]
+pub mod parts;
 
 #[cfg(feature = "openssl")]
 pub mod openssl;

@@ -16,7 +16,14 @@ pub(crate) fn self_made(
 ) -> Result<(X509, PKey<Private>), ErrorStack> {
     let curve = EcGroup::from_curve_name(Nid::X9_62_PRIME256V1)?;
     let key = PKey::from_ec_key(EcKey::generate(&curve)?)?;
+    Ok((self_signed(&key, constraints)?, key))
+}
 
+/// The same of any key.
+pub(crate) fn self_signed(
+    key: &PKey<Private>,
+    constraints: &BasicConstraints,
+) -> Result<X509, ErrorStack> {
     let mut name = X509NameBuilder::new()?;
     name.append_entry_by_text("CN", "localhost")?;
     let name = name.build();
@@ -28,7 +35,7 @@ pub(crate) fn self_made(
     builder.set_serial_number(serial.to_asn1_integer()?.as_ref())?;
     builder.set_subject_name(&name)?;
     builder.set_issuer_name(&name)?;
-    builder.set_pubkey(&key)?;
+    builder.set_pubkey(key)?;
     builder.set_not_before(Asn1Time::days_from_now(0)?.as_ref())?;
     builder.set_not_after(Asn1Time::days_from_now(30)?.as_ref())?;
     builder.append_extension(constraints.build()?)?;
@@ -38,6 +45,6 @@ pub(crate) fn self_made(
         .ip("::1")
         .build(&builder.x509v3_context(None, None))?;
     builder.append_extension(names)?;
-    builder.sign(&key, MessageDigest::sha256())?;
-    Ok((builder.build(), key))
+    builder.sign(key, MessageDigest::sha256())?;
+    Ok(builder.build())
 }

@@ -34,6 +34,14 @@ macro_rules! counters {
             pub fn fields(&self) -> [(&'static str, u64); Counter::COUNT] {
                 [$((stringify!($field), self.$field),)*]
             }
+
+            /// What was counted since `earlier`. The largest session refused is that of all time.
+            pub fn since(&self, earlier: &Self) -> Self {
+                Self {
+                    largest_refused: self.largest_refused,
+                    ..Self { $($field: self.$field.wrapping_sub(earlier.$field),)* }
+                }
+            }
         }
     };
 }
@@ -228,3 +236,19 @@ impl Counter {
 }
 
 const _: () = assert!(Counter::COUNT <= crate::layout::COUNTERS);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_since_a_moment_and_the_largest_of_all_time() {
+        let of = |hits, misses_absent| Stats {
+            hits,
+            misses_absent,
+            largest_refused: 900,
+            ..Stats::default()
+        };
+        assert_eq!(of(10, 1).since(&of(3, u64::MAX)), of(7, 2));
+    }
+}

@@ -7,6 +7,7 @@
 mod quantity;
 mod context;
 mod exit;
+mod fault;
 mod output;
 mod system;
 mod failure;

@@ -10,6 +10,7 @@ use shmtls::{AttachError, Cache, Inspector, Options};
 
 use crate::discover::{self, Descriptor};
 use crate::failure::Failure;
+use crate::signals;
 use crate::system;
 
 mod inherited;
@@ -48,7 +49,7 @@ impl SegmentArg {
 }
 
 impl Segment {
-    fn parse(text: &str) -> Result<Self, Failure> {
+    pub(crate) fn parse(text: &str) -> Result<Self, Failure> {
         if text.contains('/') {
             return Ok(Self::at_path(text));
         }
@@ -148,6 +149,20 @@ impl Segment {
             Place::Open => options.inspect_fd(self.open(false)?),
         };
         opened.map_err(|error| self.failure(&error))
+    }
+
+    /// Maps one of several. If it is cut short meanwhile, the tool begins anew and hides no other:
+    /// this one cannot be read then.
+    pub(crate) fn inspect_among_others(&self) -> Result<Inspector, Failure> {
+        let inspector = self.inspect()?;
+        if let Ok(file) = fs::metadata(&self.path) {
+            let identity = format!("{}:{}", file.dev(), file.ino());
+            if signals::was_cut(&identity) {
+                return Err(signals::cut_short());
+            }
+            signals::reading_one_of_many(&identity);
+        }
+        Ok(inspector)
     }
 
     /// Attaches as one who writes.

@@ -11,6 +11,7 @@ use signal_hook::iterator::Signals;
 
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::fault;
 
 /// From now on a signal ends the tool with a message and the exit code that it has.
 ///
@@ -20,6 +21,7 @@ pub(crate) fn handle() {
     drop_handler_of_std();
     // Without handlers the signals end the tool as they always do.
     let Ok(mut signals) = Signals::new([SIGINT, SIGBUS]) else { return };
+    let _ = signal_hook::flag::register(SIGBUS, fault::flag());
     thread::spawn(move || {
         if let Some(signal) = signals.forever().next() {
             end(signal);

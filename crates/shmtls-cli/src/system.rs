@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use nix::unistd::{Uid, User};
+use nix::unistd::{Gid, Group, Uid, User};
 use serde::Serialize;
 use shmtls::{ProcessInfo, SegmentInfo};
 
@@ -14,6 +14,14 @@ pub(crate) fn user_name(uid: u32) -> String {
     match User::from_uid(Uid::from_raw(uid)) {
         Ok(Some(user)) => user.name,
         _ => uid.to_string(),
+    }
+}
+
+/// The name of a group; the number if it has none.
+pub(crate) fn group_name(gid: u32) -> String {
+    match Group::from_gid(Gid::from_raw(gid)) {
+        Ok(Some(group)) => group.name,
+        _ => gid.to_string(),
     }
 }
 

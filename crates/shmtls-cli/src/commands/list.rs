@@ -14,7 +14,6 @@ use crate::output::table::Align::{Left, Right};
 use crate::output::table::{Cell, Table};
 use crate::output::{Output, Report, page::Page, style, units};
 use crate::segment::Segment;
-use crate::signals;
 use crate::system::{self, ProcessState};
 use crate::watch::Watch;
 
@@ -113,17 +112,8 @@ impl Row {
 }
 
 impl Contents {
-    /// One that is cut short meanwhile must not hide all others: the list begins anew without it.
     fn read(segment: &Segment) -> Result<Self, Failure> {
-        let inspector = segment.inspect()?;
-        if let Ok(file) = fs::metadata(segment.path()) {
-            let identity = format!("{}:{}", file.dev(), file.ino());
-            if signals::was_cut(&identity) {
-                return Err(signals::cut_short());
-            }
-            signals::reading_one_of_many(&identity);
-        }
-        Ok(Self::of(&inspector))
+        Ok(Self::of(&segment.inspect_among_others()?))
     }
 
     fn of(inspector: &Inspector) -> Self {

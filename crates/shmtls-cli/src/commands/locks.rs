@@ -15,7 +15,7 @@ use crate::recoveries::Recoveries;
 use crate::segment::{Segment, SegmentArg};
 use crate::waits::Waits;
 use crate::watch::Watch;
-use held::Held;
+pub(crate) use held::Held;
 use sample::Sample;
 
 mod held;
@@ -127,6 +127,12 @@ impl Locks {
             without_kernel: stats.locks_without_kernel,
         }
     }
+}
+
+/// The locks that somebody has at this moment, and who that is.
+pub(crate) fn held_now(inspector: &Inspector) -> Vec<Held> {
+    let sample = Sample::take(inspector, Duration::ZERO);
+    Held::all(&sample, &inspector.processes(), &inspector.info())
 }
 
 /// How many buckets have the figure at all, and those that have most of it.

@@ -12,6 +12,7 @@ pub(crate) mod table;
 pub(crate) mod units;
 
 use crate::exit::Exit;
+use crate::fault;
 use page::Page;
 
 /// What a command has found out.
@@ -75,6 +76,7 @@ pub(crate) fn note(text: &str) {
 
 /// Writes to stdout, without colours if it does not want them.
 pub(crate) fn write(text: &str) -> io::Result<()> {
+    fault::stay_if_any();
     let mut stdout = anstream::stdout().lock();
     stdout.write_all(text.as_bytes())?;
     stdout.flush()

@@ -54,9 +54,12 @@ fn look(watcher: &mut Watcher, app: &mut App) {
     }
 }
 
+/// How long to wait for the next of several keys: with no time at all none is looked for.
+const NEXT_KEY: Duration = Duration::from_millis(1);
+
 /// Takes all keys that are there, after waiting for one until `due`.
 fn obey(watcher: &mut Watcher, app: &mut App, due: Instant) -> io::Result<Next> {
-    let mut wait = due.saturating_duration_since(Instant::now());
+    let mut wait = due.saturating_duration_since(Instant::now()).max(NEXT_KEY);
     while event::poll(wait)? {
         let (before, event) = (app.view, event::read()?);
         if matches!(event, Event::Resize(..)) {
@@ -73,7 +76,7 @@ fn obey(watcher: &mut Watcher, app: &mut App, due: Instant) -> io::Result<Next> 
             watcher.look_at_events(&mut app.model);
             app.follow_events();
         }
-        wait = Duration::ZERO;
+        wait = NEXT_KEY;
     }
     Ok(Next::GoOn)
 }

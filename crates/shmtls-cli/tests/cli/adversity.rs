@@ -92,7 +92,8 @@ fn a_segment_that_is_removed_ends_the_looks() {
 }
 
 /// One that was cut short while it was read once ended the list of all: exit code 4, and not a word
-/// of the others.
+/// of the others. Later, if it was whole again at once, it was listed twice: as it had been read
+/// until the tool began anew, and then without it.
 #[test]
 fn a_list_goes_on_whatever_becomes_of_one() {
     let (segment, other) = (Segment::new(), Name::created());
@@ -122,11 +123,9 @@ fn a_list_goes_on_whatever_becomes_of_one() {
     assert!(list.contains("(truncated)"), "{list}");
 
     // As a fault would, whether or not one of those above was met in the midst of a bucket.
+    let times = watcher.times_begun_anew();
     watcher.signal(Signal::SIGBUS);
-    let environment = format!("/proc/{}/environ", watcher.child.id());
-    let has_begun_anew =
-        || fs::read_to_string(&environment).is_ok_and(|it| it.contains("SHMTLS_CUT="));
-    wait_for("it begins anew", has_begun_anew);
+    wait_for("it begins anew", || watcher.times_begun_anew() > times && watcher.is_ready());
     watcher.interrupt();
 }
 
@@ -162,6 +161,25 @@ impl Watcher {
         stdout.read_exact(&mut [0]).expect("a report");
         thread::spawn(move || std::io::copy(&mut stdout, &mut std::io::sink()));
         watcher
+    }
+
+    /// Each time one more segment is left out.
+    fn times_begun_anew(&self) -> usize {
+        let environment = self.file("environ");
+        let cut = environment.split('\0').find_map(|it| it.strip_prefix("SHMTLS_CUT="));
+        cut.unwrap_or_default().split_whitespace().count()
+    }
+
+    /// It has handlers for signals.
+    fn is_ready(&self) -> bool {
+        let status = self.file("status");
+        let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
+        let caught = u64::from_str_radix(caught.expect("a mask").trim(), 16).expect("a mask");
+        [Signal::SIGINT, Signal::SIGBUS].iter().all(|it| caught >> (*it as u32 - 1) & 1 == 1)
+    }
+
+    fn file(&self, name: &str) -> String {
+        fs::read_to_string(format!("/proc/{}/{name}", self.child.id())).expect("of a child")
     }
 
     /// It is at work until it is told to end.

@@ -1,9 +1,10 @@
 //! What each report looks like, text and JSON. What varies is replaced: names, process IDs, times.
 
 use std::process;
+use std::time::Duration;
 
 use serde_json::Value;
-use shmtls::Cache;
+use shmtls::{Cache, Context, Expiry, Options, SessionId};
 
 use crate::support::{COMMANDS, Name, assert_golden, busy, json, stdout, wait_for, with};
 
@@ -120,6 +121,40 @@ fn check() {
 }
 
 #[test]
+fn doctor() {
+    let name = Name::new();
+    let cache = busy(&name);
+    let words = Words::of(&name, Some(&cache));
+    assert_golden("doctor.txt", &words.text(&without_swap(&stdout(&["doctor", name.get()]))));
+    let mut report = json(&["doctor", name.get()]);
+    let findings = report["findings"].as_array_mut().expect("findings");
+    findings.retain(|finding| finding["rule"] != "swappable");
+    for finding in findings {
+        finding["seen"] = words.text(finding["seen"].as_str().expect("text")).trim_end().into();
+    }
+    assert_golden("doctor.json", &words.json(report));
+}
+
+#[test]
+fn doctor_of_a_sick_segment() {
+    let name = Name::new();
+    let words = Words::of(&name, None);
+    stdout(&["create", name.get(), "--size", "1MiB", "--max-session", "4KiB", "--mode", "0604"]);
+    let cache = Options::new().mode(0o604).attach(name.get()).expect("the segment");
+    let (context, expiry) = (Context::named("example.org"), Expiry::after(Duration::from_secs(60)));
+    for n in 0..30_u8 {
+        let id = SessionId::new(&[n; 32]).expect("32 bytes");
+        assert!(cache.insert(&context, &id, &[n; 200], expiry).is_stored());
+        assert!(cache.remove(&context, &id).expect("in time"));
+        assert!(!cache.insert(&context, &id, &[n; 5000], expiry).is_stored());
+    }
+    drop(cache);
+    let run = with(&["doctor", name.get()]);
+    assert_eq!(run.code, Some(1), "{run:?}");
+    assert_golden("doctor-sick.txt", &words.text(&without_swap(&run.stdout)));
+}
+
+#[test]
 fn keys() {
     let name = Name::new();
     let cache = busy(&name);
@@ -172,6 +207,18 @@ fn an_error_has_a_tip() {
     let words = Words::of(&name, None);
     let run = with(&["create", name.get()]);
     assert_golden("error.txt", &words.text(&run.stderr));
+}
+
+/// Whether a machine has swap is its own affair: without the lines that tell.
+fn without_swap(text: &str) -> String {
+    let mut is_swap = false;
+    let is_kept = |line: &&str| {
+        if !line.starts_with(' ') {
+            is_swap = line.starts_with('[') && line.contains("swap");
+        }
+        !is_swap
+    };
+    text.lines().filter(is_kept).map(|line| format!("{line}\n")).collect()
 }
 
 /// What to write for what varies.

@@ -8,8 +8,10 @@ mod bad_input;
 mod canary;
 #[cfg(feature = "bench")]
 mod contention;
+mod doctor;
 mod following;
 mod golden;
+mod metrics;
 mod owners;
 mod pages;
 #[cfg(feature = "probe")]

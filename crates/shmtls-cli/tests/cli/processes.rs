@@ -58,6 +58,10 @@ fn workers_of_another_pid_namespace_are_neither_alive_nor_dead() {
     };
     assert_eq!(report("procs")["processes"][0]["state"], "unknown");
     assert_eq!(report("keys")["processes_with_keys"], 1);
+    let doctor = report("doctor");
+    let findings = doctor["findings"].as_array().expect("findings");
+    let died = findings.iter().find(|it| it["rule"] == "dead-processes").expect("a finding");
+    assert_eq!(died["severity"], "unknown");
     let purge = elsewhere(env!("CARGO_BIN_EXE_shmtls"), &["purge", name.get(), "--all"]);
     assert_eq!(purge.code, Some(3), "{purge:?}");
     assert!(purge.stderr.contains("PID namespace") && purge.stderr.contains("tip:"), "{purge:?}");

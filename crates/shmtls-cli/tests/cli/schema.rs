@@ -15,7 +15,7 @@ fn reports_are_as_their_schemas_say() {
     reports.push(report(&["keys", name.get()]));
     fs::remove_file(name.path()).expect("removed");
     let _cache = busy(&name);
-    for command in ["procs", "keys", "stat", "ls", "locks", "events", "check"] {
+    for command in ["procs", "keys", "stat", "ls", "locks", "events", "check", "doctor"] {
         reports.push(report(&[command, name.get()]));
     }
     reports.push(report(&["list"]));

@@ -134,6 +134,25 @@ fn any_size_is_drawn_on() {
     assert_eq!(top.end_by_key("q").code(), Some(0));
 }
 
+/// Of a key and a change of the size that came at the same moment one was lost: a key did nothing
+/// until the next one, or half of the screen was missing.
+#[test]
+fn a_key_and_a_size_at_the_same_moment() {
+    let name = Name::new();
+    let _cache = busy(&name);
+    let mut top = Top::start(&name, (24, 80));
+    for (key, text) in [("e", "events  the newest first"), ("b", "25 buckets"), ("p", "by GET/S")] {
+        top.see(&["q quit"]);
+        top.signal(Signal::SIGSTOP);
+        top.resize((5, 20));
+        top.resize((24, 80));
+        top.type_in(key);
+        top.signal(Signal::SIGCONT);
+        top.see(&[text, name.get(), "q quit"]);
+    }
+    assert_eq!(top.end_by_key("q").code(), Some(0));
+}
+
 /// As no command does: `canary.rs`.
 #[test]
 fn no_view_shows_a_secret() {

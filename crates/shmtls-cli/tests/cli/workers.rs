@@ -78,10 +78,14 @@ impl Worker {
         unreachable!("the loop has no end")
     }
 
+    /// All of its threads: the one at work stops when it comes to it, not with the first one.
     fn wait_until_stopped(&self) {
-        let path = format!("/proc/{}/stat", self.pid());
-        let is_stopped = || std::fs::read_to_string(&path).is_ok_and(|stat| stat.contains(") T "));
-        while !is_stopped() {
+        let threads = format!("/proc/{}/task", self.pid());
+        let is_stopped = |thread: std::fs::DirEntry| {
+            let stat = std::fs::read_to_string(thread.path().join("stat"));
+            stat.is_ok_and(|stat| stat.contains(") T "))
+        };
+        while !std::fs::read_dir(&threads).expect("threads").flatten().all(is_stopped) {
             thread::yield_now();
         }
     }
@@ -115,8 +119,8 @@ pub(crate) fn work_if_told() -> bool {
     true
 }
 
-/// `store FROM TO LEN CONTEXT`, `get FROM TO CONTEXT`, `take NUMBER CONTEXT`, `fill`, `sweep`;
-/// `leave` ends it.
+/// `store FROM TO LEN CONTEXT`, `get FROM TO CONTEXT`, `remove FROM TO CONTEXT`,
+/// `take NUMBER CONTEXT`, `keys`, `fill`, `sweep`; `leave` ends it.
 fn obey(cache: &Cache, order: &str) {
     let words: Vec<_> = order.split(' ').collect();
     let number = |at: usize| words[at].parse::<u64>().expect("a number");
@@ -126,6 +130,11 @@ fn obey(cache: &Cache, order: &str) {
         "get" => {
             (number(1)..number(2)).for_each(|n| drop(cache.get_session(&context, &id(n))));
         }
+        "remove" => (number(1)..number(2)).for_each(|n| {
+            assert!(cache.remove(&context, &id(n)).is_ok_and(|was_there| was_there));
+        }),
+        // As a handshake does, it looks whether there are newer ones.
+        "keys" => drop(cache.keys().status()),
         "take" => drop(cache.take(&context, &id(number(1)))),
         "fill" => fill(cache),
         "sweep" => loop {

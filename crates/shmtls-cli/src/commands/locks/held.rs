@@ -10,15 +10,15 @@ use crate::output::units;
 use crate::system::{ProcessState, Thread};
 
 #[derive(Debug, Serialize)]
-pub(super) struct Held {
+pub(crate) struct Held {
     place: &'static str,
     bucket: Option<usize>,
     pub(super) lock: &'static str,
     /// Null if the kernel has marked the owner's death.
     pub(super) tid: Option<u32>,
-    pub(super) pid: Option<u32>,
-    pub(super) command: Option<String>,
-    pub(super) state: ProcessState,
+    pub(crate) pid: Option<u32>,
+    pub(crate) command: Option<String>,
+    pub(crate) state: ProcessState,
     /// Whether the process is in the table. One that is not has been given a dead owner's ID.
     pub(super) attached: Option<bool>,
     /// At least.
@@ -64,7 +64,7 @@ impl Held {
         }
     }
 
-    pub(super) fn place(&self) -> String {
+    pub(crate) fn place(&self) -> String {
         match self.bucket {
             Some(bucket) => format!("{} {bucket}", self.place),
             None => self.place.into(),

@@ -93,7 +93,7 @@ impl Top {
         self.signal(Signal::SIGWINCH);
     }
 
-    fn signal(&self, signal: Signal) {
+    pub(crate) fn signal(&self, signal: Signal) {
         kill(Pid::from_raw(self.child.id() as i32), signal).expect("a signal");
     }
 

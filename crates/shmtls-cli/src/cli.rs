@@ -7,7 +7,7 @@ use crate::bench;
 #[cfg(feature = "probe")]
 use crate::commands::probe;
 use crate::commands::{
-    check, completions, create, events, keys, list, locks, ls, man, procs, purge, stat,
+    check, completions, create, events, keys, list, locks, ls, man, metrics, procs, purge, stat,
 };
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -91,6 +91,8 @@ pub(crate) enum Command {
     /// Look for damage, and with --repair heal what can be healed
     #[command(after_help = check::EXAMPLES)]
     Check(check::Args),
+    #[command(after_help = metrics::EXAMPLES)]
+    Metrics(metrics::Args),
     /// Remove sessions
     #[command(after_help = purge::EXAMPLES)]
     Purge(purge::Args),
@@ -141,6 +143,7 @@ impl Command {
             Self::Keys(args) => args.run(output),
             Self::Events(args) => args.run(output),
             Self::Check(args) => args.run(output),
+            Self::Metrics(args) => args.run(output),
             Self::Purge(args) => args.run(output),
             #[cfg(feature = "probe")]
             Self::Probe(args) => args.run(output),

@@ -10,6 +10,7 @@ use shmtls::{AttachError, Cache, Inspector, Options};
 
 use crate::discover::{self, Descriptor};
 use crate::failure::Failure;
+use crate::signals;
 use crate::system;
 
 mod inherited;
@@ -48,7 +49,7 @@ impl SegmentArg {
 }
 
 impl Segment {
-    fn parse(text: &str) -> Result<Self, Failure> {
+    pub(crate) fn parse(text: &str) -> Result<Self, Failure> {
         if text.contains('/') {
             return Ok(Self::at_path(text));
         }
@@ -148,6 +149,24 @@ impl Segment {
             Place::Open => options.inspect_fd(self.open(false)?),
         };
         opened.map_err(|error| self.failure(&error))
+    }
+
+    /// Maps it read-only, for who reads others too. If it is cut short meanwhile, the tool begins anew
+    /// and fails here instead.
+    pub(crate) fn inspect_one_of_many(&self) -> Result<Inspector, Failure> {
+        if let Ok(file) = fs::metadata(&self.path) {
+            let identity = format!("{}:{}", file.dev(), file.ino());
+            if signals::was_cut(&identity) {
+                return Err(signals::cut_short());
+            }
+            signals::reading_one_of_many(&identity);
+        }
+        self.inspect()
+    }
+
+    /// Whether there is nothing any more: its file was removed, or its process has ended.
+    pub(crate) fn is_gone(&self) -> bool {
+        fs::metadata(&self.path).is_err_and(|error| error.kind() == ErrorKind::NotFound)
     }
 
     /// Attaches as one who writes.

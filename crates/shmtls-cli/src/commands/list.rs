@@ -14,7 +14,6 @@ use crate::output::table::Align::{Left, Right};
 use crate::output::table::{Cell, Table};
 use crate::output::{Output, Report, page::Page, style, units};
 use crate::segment::Segment;
-use crate::signals;
 use crate::system::{self, ProcessState};
 use crate::watch::Watch;
 
@@ -76,7 +75,7 @@ impl Args {
 impl Row {
     /// `None` if it went away since it was found: its file was removed, or its process has ended.
     fn of(segment: &Segment) -> Option<Self> {
-        let contents = Contents::read(segment);
+        let contents = segment.inspect_one_of_many().map(|it| Contents::of(&it));
         let file = fs::metadata(segment.path());
         if file.as_ref().is_err_and(|error| error.kind() == ErrorKind::NotFound) {
             return None;
@@ -113,19 +112,6 @@ impl Row {
 }
 
 impl Contents {
-    /// One that is cut short meanwhile must not hide all others: the list begins anew without it.
-    fn read(segment: &Segment) -> Result<Self, Failure> {
-        let inspector = segment.inspect()?;
-        if let Ok(file) = fs::metadata(segment.path()) {
-            let identity = format!("{}:{}", file.dev(), file.ino());
-            if signals::was_cut(&identity) {
-                return Err(signals::cut_short());
-            }
-            signals::reading_one_of_many(&identity);
-        }
-        Ok(Self::of(&inspector))
-    }
-
     fn of(inspector: &Inspector) -> Self {
         let processes = inspector.processes();
         let info = inspector.info();

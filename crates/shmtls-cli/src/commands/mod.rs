@@ -9,6 +9,7 @@ pub(crate) mod list;
 pub(crate) mod locks;
 pub(crate) mod ls;
 pub(crate) mod man;
+pub(crate) mod metrics;
 #[cfg(feature = "probe")]
 pub(crate) mod probe;
 pub(crate) mod procs;

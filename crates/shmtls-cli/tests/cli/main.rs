@@ -10,6 +10,7 @@ mod canary;
 mod contention;
 mod following;
 mod golden;
+mod metrics;
 mod owners;
 mod pages;
 #[cfg(feature = "probe")]

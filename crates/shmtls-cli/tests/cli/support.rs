@@ -20,6 +20,7 @@ pub(crate) const COMMANDS: &[&str] = &[
     "keys",
     "events",
     "check",
+    "metrics",
     #[cfg(feature = "top")]
     "top",
     #[cfg(feature = "probe")]

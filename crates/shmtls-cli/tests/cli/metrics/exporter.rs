@@ -148,7 +148,7 @@ fn what_is_no_request_is_told() {
     assert_eq!(status("\r\n\r\n"), "400");
     assert_eq!(status("PRI * HTTP/2.0\r\n\r\n"), "400");
     assert_eq!(status("GET /metrics HTTP/1.0\n\n"), "200");
-    let long = format!("GET /metrics HTTP/1.1\r\nX: {}\r\n\r\n", "x".repeat(9000));
+    let long = format!("GET /metrics HTTP/1.1\r\nX: {}\r\n\r\n", "x".repeat(20_000));
     assert_eq!(status(&long), "431");
     // Gone before it has said anything.
     drop(TcpStream::connect(&exporter.address).expect("it listens"));

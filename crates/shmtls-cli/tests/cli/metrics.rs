@@ -21,6 +21,15 @@ mod exporter;
 mod file;
 mod format;
 
+/// Tells another thread to end, also when a test fails.
+struct AtTheEnd<'a>(&'a AtomicBool);
+
+impl Drop for AtTheEnd<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Relaxed);
+    }
+}
+
 /// Of this segment.
 #[track_caller]
 fn exposition(name: &str) -> Exposition {
@@ -111,6 +120,7 @@ fn counters_never_go_back_while_processes_come_and_go() {
                 let _ = cache.get_session(&Context::named("x"), &id);
             }
         });
+        let _end = AtTheEnd(&done);
         let mut before: BTreeMap<(String, Labels), f64> = BTreeMap::new();
         for round in 0..12 {
             let mut worker = (round % 4 == 0).then(|| Worker::start(test, &name));
@@ -131,7 +141,6 @@ fn counters_never_go_back_while_processes_come_and_go() {
                 worker.kill();
             }
         }
-        done.store(true, Relaxed);
     });
     let hits = exposition(name.get()).value("shmtls_gets_total", &[("result", "hit")]);
     assert_eq!(hits, 60.0);

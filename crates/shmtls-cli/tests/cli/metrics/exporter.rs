@@ -13,6 +13,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use shmtls::Options;
 
+use super::AtTheEnd;
 use super::format::Exposition;
 use crate::support::{Name, busy, fill, run, shmtls, wait_for, with};
 
@@ -250,12 +251,12 @@ fn a_segment_that_is_cut_short_ends_nothing() {
                 }
             }
         });
+        let _end = AtTheEnd(&done);
         for _ in 0..40 {
             let found = exporter.scrape();
             assert_eq!(found.value("shmtls_up", &[("segment", other.get())]), 1.0);
             down += u32::from(found.value("shmtls_up", &[("segment", name.get())]) == 0.0);
         }
-        done.store(true, Relaxed);
     });
     assert!(down > 0, "it was never met when it was short");
     fs::remove_file(name.path()).expect("removed");

@@ -151,8 +151,8 @@ impl Segment {
         opened.map_err(|error| self.failure(&error))
     }
 
-    /// Maps it read-only, for who reads others too. If it is cut short meanwhile, the tool begins anew
-    /// and fails here instead.
+    /// Maps it read-only, for who reads others too. If it is cut short meanwhile, the tool begins
+    /// anew and fails here instead.
     pub(crate) fn inspect_one_of_many(&self) -> Result<Inspector, Failure> {
         if let Ok(file) = fs::metadata(&self.path) {
             let identity = format!("{}:{}", file.dev(), file.ino());

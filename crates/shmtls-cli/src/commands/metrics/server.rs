@@ -148,3 +148,52 @@ fn timed_out(error: io::Error) -> io::Error {
         _ => error,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pair() -> (TcpStream, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let client = TcpStream::connect(listener.local_addr().expect("an address"));
+        (client.expect("a connection"), listener.accept().expect("a connection").0)
+    }
+
+    fn soon(stream: &TcpStream) -> Timed<'_> {
+        Timed { stream, end: Instant::now() + Duration::from_millis(200) }
+    }
+
+    #[test]
+    fn who_does_not_read_is_left() {
+        let (_client, server) = pair();
+        let start = Instant::now();
+        // More than all buffers between them.
+        let written = soon(&server).write_all(&vec![0; 64 << 20]);
+        assert_eq!(written.expect_err("it takes no more").kind(), ErrorKind::TimedOut);
+        assert!(start.elapsed() < Duration::from_secs(5));
+    }
+
+    #[test]
+    fn the_time_is_for_all_of_a_request() {
+        let (client, server) = pair();
+        let start = Instant::now();
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                while start.elapsed() < Duration::from_secs(10) && (&client).write(b"x").is_ok() {
+                    thread::sleep(Duration::from_millis(10));
+                }
+            });
+            let read = read_head(soon(&server));
+            drop(server);
+            assert_eq!(read.expect_err("it never ends").kind(), ErrorKind::TimedOut);
+        });
+        assert!(start.elapsed() < Duration::from_secs(5));
+    }
+
+    #[test]
+    fn what_is_too_long_is_not_read() {
+        let (mut client, server) = pair();
+        client.write_all(&vec![b'x'; 2 * REQUEST_MAX]).expect("written");
+        assert_eq!(read_head(soon(&server)).expect("no error"), None);
+    }
+}

@@ -153,7 +153,8 @@ mod tests {
             page.gauge(("y", "Now."), &[], 0.5);
         }
         let expected = "# HELP x_total Sums.\n# TYPE x_total counter\n\
-                        x_total{segment=\"web\",kind=\"a\"} 7\nx_total{segment=\"api\",kind=\"a\"} 7\n\
+                        x_total{segment=\"web\",kind=\"a\"} 7\n\
+                        x_total{segment=\"api\",kind=\"a\"} 7\n\
                         # HELP y Now.\n# TYPE y gauge\ny 0.5\ny 0.5\n";
         assert_eq!(String::from(page), expected);
     }

@@ -41,9 +41,7 @@ impl Exposition {
 
     /// Counters, and what of histograms only goes up.
     pub(crate) fn counters(&self) -> impl Iterator<Item = &Sample> {
-        self.samples
-            .iter()
-            .filter(|it| !self.kinds.get(&it.name).is_some_and(|kind| kind == "gauge"))
+        self.samples.iter().filter(|it| self.kinds.get(&it.name).is_none_or(|kind| kind != "gauge"))
     }
 }
 

@@ -131,7 +131,7 @@ fn a_list_goes_on_whatever_becomes_of_one() {
 
 // ---- who looks ----------------------------------------------------------------------------------
 
-/// One for each way to look again and again that there is. `metrics` goes on whatever becomes of one
+/// One for each way to look again and again that there is. `metrics` goes on whatever becomes of a
 /// segment: metrics/exporter.rs.
 fn watchers(segment: &Segment) -> Vec<Watcher> {
     let name = segment.name.get();

@@ -5,8 +5,8 @@
 //! instruction: the new total is written into the copy that does not count yet, one store of the
 //! commit word makes it count and names the line, and clearing that line can be done again.
 
-use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use std::sync::atomic::{AtomicU64, fence};
 use std::time::Duration;
 
 use crate::layout::{COUNTERS, Header, MemberLine};
@@ -194,7 +194,9 @@ pub(crate) fn totals(segment: &Segment) -> Stats {
                 });
             }
         }
-        if retired.commit.load(Acquire) == commit {
+        // Whoever saw a store of a fold sees its commit word too.
+        fence(Acquire);
+        if retired.commit.load(Relaxed) == commit {
             break;
         }
     }
@@ -282,6 +284,8 @@ fn fold(segment: &Segment, index: usize) {
     let line = &segment.members()[index];
     let commit = retired.commit.load(Relaxed);
     let (from, to) = (copy_of(commit), 1 - copy_of(commit));
+    // A reader may still be in that copy: it must not see the new sums and the old commit word.
+    fence(Release);
     for i in 0..COUNTERS {
         let total = retired.totals[from][i].load(Relaxed);
         let sum = Counter::merge(i, total, line.counters[i].load(Relaxed));
@@ -297,6 +301,8 @@ fn fold(segment: &Segment, index: usize) {
 /// Clears the line that the commit word names, if it names one. Can be done again.
 fn finish_fold(header: &Header, lines: &[MemberLine]) {
     let commit = header.retired.commit.load(Relaxed);
+    // Nor a cleared line without the commit word that says so.
+    fence(Release);
     if let Some(line) = pending_line(commit).and_then(|index| lines.get(index)) {
         for counter in &line.counters {
             counter.store(0, Relaxed);

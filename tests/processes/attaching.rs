@@ -178,3 +178,30 @@ fn a_detach_moves_the_counters_to_the_totals() {
     drop(keeper);
     assert_eq!(Options::new().inspect(&name.0).expect("it stays").stats(), before);
 }
+
+/// Who adds up while counters move from a line to the totals adds them once. A sum that is too high
+/// for a moment is one that goes back: exporters would take that for a new segment.
+#[test]
+fn sums_never_go_back_while_processes_leave() {
+    let _turn = alone();
+    let name = Named::new("monotone");
+    drop(Options::new().size(1 << 20).processes(16).create(&name.0).expect("a segment"));
+    let comes_and_goes = || -> () {
+        let (mut rng, done) = (Rng::new(3), AtomicU64::new(0));
+        loop {
+            let cache = patient().populate(false).attach(&name.0).expect("it is there");
+            (0..5).for_each(|_| use_it(&cache, &mut rng, &done));
+        }
+    };
+    let worker = fork(comes_and_goes);
+    let inspector = Options::new().inspect(&name.0).expect("it is there");
+    let mut before = inspector.stats();
+    while before.lookups() < 20_000 {
+        let now = inspector.stats();
+        for ((counter, earlier), (_, value)) in before.fields().into_iter().zip(now.fields()) {
+            assert!(earlier <= value, "{counter}: {earlier}, then {value}");
+        }
+        before = now;
+    }
+    worker.kill();
+}

@@ -95,7 +95,6 @@ pub(crate) enum Command {
     /// Explain a bad hit rate, and say what to do about it
     #[command(after_help = doctor::EXAMPLES)]
     Doctor(doctor::Args),
-    /// Export figures for Prometheus: once, to a file, or over HTTP
     #[command(after_help = metrics::EXAMPLES)]
     Metrics(metrics::Args),
     /// Remove sessions

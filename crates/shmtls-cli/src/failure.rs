@@ -13,7 +13,7 @@ mod attach;
 mod create;
 
 /// What goes to stderr: `error: ...`, and `tip: ...` below it.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Failure {
     exit: Exit,
     text: String,
@@ -36,6 +36,10 @@ impl Failure {
     /// What to do about it.
     pub(crate) fn tip(self, tip: impl Into<String>) -> Self {
         Self { tip: Some(tip.into()), ..self }
+    }
+
+    pub(crate) fn exit(&self) -> Exit {
+        self.exit
     }
 
     /// Why, on one line: for a row of `shmtls list`.

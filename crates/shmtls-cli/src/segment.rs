@@ -151,10 +151,9 @@ impl Segment {
         opened.map_err(|error| self.failure(&error))
     }
 
-    /// Maps one of several. If it is cut short meanwhile, the tool begins anew and hides no other:
-    /// this one cannot be read then.
-    pub(crate) fn inspect_among_others(&self) -> Result<Inspector, Failure> {
-        let inspector = self.inspect()?;
+    /// Maps it read-only, for who reads others too. If it is cut short meanwhile, the tool begins
+    /// anew and fails here instead.
+    pub(crate) fn inspect_one_of_many(&self) -> Result<Inspector, Failure> {
         if let Ok(file) = fs::metadata(&self.path) {
             let identity = format!("{}:{}", file.dev(), file.ino());
             if signals::was_cut(&identity) {
@@ -162,7 +161,12 @@ impl Segment {
             }
             signals::reading_one_of_many(&identity);
         }
-        Ok(inspector)
+        self.inspect()
+    }
+
+    /// Whether there is nothing any more: its file was removed, or its process has ended.
+    pub(crate) fn is_gone(&self) -> bool {
+        fs::metadata(&self.path).is_err_and(|error| error.kind() == ErrorKind::NotFound)
     }
 
     /// Attaches as one who writes.

@@ -6,8 +6,9 @@ use std::sync::{Mutex, PoisonError};
 use std::{env, fs, thread};
 
 use nix::sys::signal::{Signal, raise};
-use signal_hook::consts::{SIGBUS, SIGINT};
+use signal_hook::consts::{SIGBUS, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
+use signal_hook::low_level::emulate_default_handler;
 
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -25,6 +26,20 @@ pub(crate) fn handle() {
     thread::spawn(move || {
         if let Some(signal) = signals.forever().next() {
             end(signal);
+        }
+    });
+}
+
+/// From now on SIGTERM ends the tool also where it is the first process of a container, to which
+/// signals without a handler do nothing.
+pub(crate) fn end_on_terminate() {
+    let Ok(mut signals) = Signals::new([SIGTERM]) else { return };
+    thread::spawn(move || {
+        if signals.forever().next().is_some() {
+            if process::id() != 1 {
+                let _ = emulate_default_handler(SIGTERM);
+            }
+            process::exit(128 + SIGTERM);
         }
     });
 }
@@ -77,11 +92,18 @@ pub(crate) fn was_cut(identity: &str) -> bool {
     env::var(CUT).is_ok_and(|cut| cut.split(' ').any(|one| one == identity))
 }
 
+/// This very program, also after an update has put another into its place.
+pub(crate) fn itself() -> Command {
+    let mut tool = Command::new("/proc/self/exe");
+    tool.arg0(env::args_os().next().unwrap_or_else(|| "shmtls".into()));
+    tool
+}
+
 /// Returns if this is not possible either.
 fn begin_anew_if_one_of_many() {
     let reading = ONE_OF_MANY.lock().unwrap_or_else(PoisonError::into_inner).take();
-    if let (Some(identity), Ok(tool)) = (reading, env::current_exe()) {
+    if let Some(identity) = reading {
         let cut = format!("{} {identity}", env::var(CUT).unwrap_or_default());
-        let _ = Command::new(tool).args(env::args_os().skip(1)).env(CUT, cut).exec();
+        let _ = itself().args(env::args_os().skip(1)).env(CUT, cut).exec();
     }
 }

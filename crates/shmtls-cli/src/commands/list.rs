@@ -75,7 +75,7 @@ impl Args {
 impl Row {
     /// `None` if it went away since it was found: its file was removed, or its process has ended.
     fn of(segment: &Segment) -> Option<Self> {
-        let contents = Contents::read(segment);
+        let contents = segment.inspect_one_of_many().map(|it| Contents::of(&it));
         let file = fs::metadata(segment.path());
         if file.as_ref().is_err_and(|error| error.kind() == ErrorKind::NotFound) {
             return None;
@@ -112,10 +112,6 @@ impl Row {
 }
 
 impl Contents {
-    fn read(segment: &Segment) -> Result<Self, Failure> {
-        Ok(Self::of(&segment.inspect_among_others()?))
-    }
-
     fn of(inspector: &Inspector) -> Self {
         let processes = inspector.processes();
         let info = inspector.info();

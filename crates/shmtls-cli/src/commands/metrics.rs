@@ -1,93 +1,108 @@
-//! `shmtls metrics`: what `stat` shows, for Prometheus. Once, to a file, or over HTTP.
-//!
-//! Who runs on scrapes with a process of its own each time: a segment that is cut short while it is
-//! read ends that one, or makes it begin anew, and not the exporter.
+//! `shmtls metrics`: the figures of segments in Prometheus's text format, once, into a file again
+//! and again, or over HTTP.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::thread;
 use std::time::Duration;
 
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output::{self, Format, Output};
 use crate::quantity;
-use crate::segment::Segment;
-use listen::Address;
-use sample::Sample;
+use crate::signals;
+use address::Address;
+use remarks::Remarks;
+use scrape::Scraper;
 
-mod families;
+mod address;
+mod child;
+mod counters;
 mod file;
-mod listen;
-mod request;
-mod sample;
+mod http;
+mod look;
+mod remarks;
 mod scrape;
 mod server;
+mod state;
 mod text;
 
 pub(crate) const EXAMPLES: &str = "\
 Examples:
-  shmtls metrics                             all segments of this machine, once
-  shmtls metrics --listen 127.0.0.1:9798     for a scrape: http://127.0.0.1:9798/metrics
-  shmtls metrics --output /var/lib/node_exporter/textfile/shmtls.prom -w 15s";
+  shmtls metrics                                 of all segments, once
+  shmtls metrics web api --listen 127.0.0.1:9798
+  shmtls metrics --output /var/lib/node_exporter/textfile/shmtls.prom -w 15s
+  curl -s http://127.0.0.1:9798/metrics | grep gets_total";
 
+/// Export figures in Prometheus's text format, once, to a file, or over HTTP
+///
+/// A segment that cannot be opened has shmtls_up 0, and a remark on stderr. Each look opens all of
+/// them anew, so one that comes, goes or is replaced is followed.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Names, paths, pid:PID or fd:NAME; without any, all that there are at each scrape
+    /// NAME, a path, pid:PID or fd:NAME, any number; without one all that there are
     #[arg(value_name = "SEGMENT", env = "SHMTLS_SEGMENT")]
     segments: Vec<String>,
-    /// Answer HTTP requests for /metrics there (port 0: any)
-    #[arg(long, value_name = "ADDRESS:PORT", conflicts_with = "file")]
+    /// Answer GET http://HOST:PORT/metrics until interrupted; port 0 is any that is free
+    #[arg(long, value_name = "HOST:PORT", value_parser = address::parse)]
     listen: Option<Address>,
-    /// Listen where others may ask too: the figures tell how many visitors there are
+    /// Also where other machines can ask
     #[arg(long, requires = "listen")]
     allow_remote: bool,
-    /// Write to FILE, which is whole at any time
-    #[arg(long = "output", value_name = "FILE")]
-    file: Option<PathBuf>,
-    /// Write it again every DURATION (15s, 1m) until interrupted
-    #[arg(short = 'w', long = "watch", value_name = "DURATION", requires = "file")]
-    #[arg(value_parser = quantity::interval)]
+    /// Write to this file, which is replaced whole: for node_exporter's textfile collector
+    #[arg(long, value_name = "FILE", conflicts_with = "listen")]
+    output: Option<PathBuf>,
+    /// Write the file every DURATION (15s, 1m) until interrupted
+    #[arg(
+        short = 'w',
+        long = "watch",
+        value_name = "DURATION",
+        value_parser = quantity::interval,
+        requires = "output"
+    )]
     every: Option<Duration>,
 }
 
 impl Args {
     pub(crate) fn run(&self, output: &Output) -> Result<Exit, Failure> {
         if output.format == Format::Json {
-            return Err(Failure::usage("metrics are in Prometheus's text format")
-                .tip("shmtls stat --format json has the same figures"));
+            return Err(Failure::usage("metrics are in Prometheus's text format, not in JSON")
+                .tip("shmtls stat SEGMENT --format json"));
         }
-        let scrape = || scrape::in_a_process(&self.segments);
-        match (&self.listen, &self.file, self.every) {
-            (Some(address), ..) => server::run(&address.bind(self.allow_remote)?, &scrape),
-            (None, Some(file), Some(every)) => file::write_every(file, every, scrape),
-            (None, Some(file), None) => self.once(|text| file::write(file, text)),
-            (None, None, _) => self.once(|text| Ok(output::write(text)?)),
-        }
-    }
-
-    /// Of those that were named each should be there: the first that is not is told, at the end.
-    fn once(&self, write: impl FnOnce(&str) -> Result<(), Failure>) -> Result<Exit, Failure> {
-        let mut failures = Vec::new();
-        let mut samples = Vec::new();
-        for (label, segment) in self.segments() {
-            let sample = segment.and_then(|segment| Sample::of(&segment));
-            samples.push((label, sample.map_err(|failure| failures.push(failure)).ok()));
-        }
-        write(&families::of(&samples))?;
-        match failures.into_iter().next() {
-            Some(failure) if !self.segments.is_empty() => Err(failure),
-            _ => Ok(Exit::Fine),
+        match (&self.listen, &self.output, self.every) {
+            (Some(address), ..) => self.serve(address),
+            (_, Some(file), Some(every)) => self.write_again_and_again(file, every),
+            (_, Some(file), None) => {
+                file::replace(file, &look::exposition(&self.segments)?)?;
+                Ok(Exit::Fine)
+            }
+            _ => {
+                output::write(&look::exposition(&self.segments)?)?;
+                Ok(Exit::Fine)
+            }
         }
     }
 
-    /// What the user calls them, and where they are.
-    fn segments(&self) -> Vec<(String, Result<Segment, Failure>)> {
-        if self.segments.is_empty() {
-            let all = Segment::all().into_iter();
-            return all.map(|segment| (segment.label().into(), Ok(segment))).collect();
+    fn serve(&self, address: &Address) -> Result<Exit, Failure> {
+        address.check(self.allow_remote)?;
+        signals::end_on_terminate();
+        let listener = address.listen()?;
+        let scraper = Scraper::new(&self.segments)?;
+        output::note(&format!("listening on http://{}/metrics", address::of(&listener)?));
+        server::serve(&listener, &scraper);
+        Ok(Exit::Fine)
+    }
+
+    /// What hinders the first time ends it: it is there to be put right. Later it may pass.
+    fn write_again_and_again(&self, file: &Path, every: Duration) -> Result<Exit, Failure> {
+        signals::end_on_terminate();
+        let scraper = Scraper::new(&self.segments)?;
+        file::replace(file, &scraper.scrape()?)?;
+        let remarks = Remarks::default();
+        loop {
+            thread::sleep(every);
+            let written = scraper.scrape().and_then(|text| file::replace(file, &text));
+            let remark = written.err().map(|failure| format!("note: {}\n", failure.text()));
+            remarks.tell(remark.unwrap_or_default());
         }
-        let mut named = self.segments.clone();
-        named.sort();
-        named.dedup();
-        named.into_iter().map(|text| (text.clone(), Segment::parse(&text))).collect()
     }
 }

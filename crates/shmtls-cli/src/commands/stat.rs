@@ -14,12 +14,13 @@ use crate::segment::{Segment, SegmentArg};
 use crate::system::ProcessState;
 use crate::waits::Waits;
 use crate::watch::Watch;
-use contents::Contents;
 use rates::{Moment, Rates};
 
 mod contents;
 mod rates;
 mod text;
+
+pub(crate) use contents::Contents;
 
 pub(crate) const EXAMPLES: &str = "\
 Examples:

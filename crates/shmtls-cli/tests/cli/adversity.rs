@@ -131,10 +131,11 @@ fn a_list_goes_on_whatever_becomes_of_one() {
 
 // ---- who looks ----------------------------------------------------------------------------------
 
-/// One for each way to look again and again that there is.
+/// One for each way to look again and again that there is. `metrics` goes on whatever becomes of a
+/// segment: metrics/exporter.rs.
 fn watchers(segment: &Segment) -> Vec<Watcher> {
     let name = segment.name.get();
-    let ways = looks().filter_map(|command| {
+    let ways = looks().filter(|command| *command != "metrics").filter_map(|command| {
         let help = stdout(&[command, "--help"]);
         let ways: [(&str, &[&str]); 2] = [("--watch", &["-w", "100ms"]), ("--follow", &["-f"])];
         let way = ways.into_iter().find(|(option, _)| help.contains(option))?;

@@ -172,6 +172,23 @@ fn keys_before_there_are_any() {
 }
 
 #[test]
+fn metrics() {
+    let name = Name::new();
+    let cache = busy(&name);
+    let words = Words::of(&name, Some(&cache));
+    let varies = ["_timestamp_seconds", "_duration_seconds", "_age_seconds", "_used_bytes"];
+    let line = |line: &str| match line.split_once('{') {
+        Some((metric, _)) if varies.iter().any(|end| metric.ends_with(end)) => {
+            let (series, _) = line.rsplit_once(' ').expect("a value");
+            format!("{series} VARIES\n")
+        }
+        _ => format!("{line}\n"),
+    };
+    let text: String = stdout(&["metrics", name.get()]).lines().map(line).collect();
+    assert_golden("metrics.txt", &words.text(&text));
+}
+
+#[test]
 fn purge() {
     let name = Name::new();
     let cache = busy(&name);

@@ -1,318 +1,258 @@
-//! `shmtls metrics`: what Prometheus would read, however it is fetched.
+//! What `shmtls metrics` exports, read as Prometheus would, against what `stat` shows.
 
+use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
-use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::io::Write;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::FileExt;
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread;
-use std::time::{Duration, Instant};
 
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use nix::sys::signal::Signal;
+use shmtls::{Context, Options, SessionId};
 
-use crate::canary::{self, Forms};
-use crate::support::{Name, assert_golden, busy, run, shmtls, stdout, wait_for, with};
-use exposition::Exposition;
+use crate::support::{Name, busy, json, run, shmtls, stdout, with};
+use crate::workers::{Worker, work_if_told};
+use format::{Exposition, Labels};
 
-mod exposition;
+mod dashboard;
+mod exporter;
+mod file;
+mod format;
 
-/// Each name with its labels; the figures vary.
+/// Tells another thread to end, also when a test fails.
+struct AtTheEnd<'a>(&'a AtomicBool);
+
+impl Drop for AtTheEnd<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Relaxed);
+    }
+}
+
+/// Of this segment.
+#[track_caller]
+fn exposition(name: &str) -> Exposition {
+    Exposition::of(&stdout(&["metrics", name]))
+}
+
 #[test]
-fn names_and_labels() {
+fn it_exports_what_stat_shows() {
     let name = Name::new();
     let _cache = busy(&name);
-    let text = stdout(&["metrics", name.get()]);
-    Exposition::parse(&text);
-    let without_figure = |line: &str| match line.starts_with('#') {
-        true => line.to_owned(),
-        false => line.rsplit_once(' ').expect("a figure").0.to_owned(),
+    let (found, stat) = (exposition(name.get()), json(&["stat", name.get()]));
+    let value = |metric: &str, labels: &[(&str, &str)]| {
+        found.value(metric, &[&[("segment", name.get())], labels].concat())
     };
-    let lines: Vec<_> = text.lines().map(without_figure).collect();
-    assert_golden("metrics.txt", &lines.join("\n").replace(name.get(), "NAME"));
-}
-
-#[test]
-fn figures_are_those_of_the_segment() {
-    let name = Name::new();
-    let _cache = busy(&name);
-    let metrics = Exposition::parse(&stdout(&["metrics", name.get()]));
-    let figure = |series: &str| metrics.value(&series.replace("NAME", name.get()));
-    assert_eq!(figure("shmtls_up{segment=\"NAME\"}"), 1.0);
-    assert_eq!(figure("shmtls_gets_total{segment=\"NAME\",result=\"hit\"}"), 2.0);
-    assert_eq!(figure("shmtls_stores_total{segment=\"NAME\",result=\"new\"}"), 4.0);
-    assert_eq!(figure("shmtls_sessions{segment=\"NAME\"}"), 4.0);
-    assert_eq!(figure("shmtls_size_bytes{segment=\"NAME\"}"), f64::from(1 << 20));
-    assert_eq!(figure("shmtls_processes{segment=\"NAME\",state=\"alive\"}"), 1.0);
-    assert_eq!(figure("shmtls_ticket_key_epoch{segment=\"NAME\"}"), 1.0);
-    assert_eq!(figure("shmtls_ticket_key_processes_current{segment=\"NAME\"}"), 1.0);
-}
-
-/// A counter that falls is taken for one that began anew: what it had counted would count twice.
-#[test]
-fn counters_stay_when_processes_leave() {
-    let name = Name::new();
-    let cache = busy(&name);
-    let before = Exposition::parse(&stdout(&["metrics", name.get()]));
-    drop(cache);
-    let after = Exposition::parse(&stdout(&["metrics", name.get()]));
-    let counters: Vec<_> = before.counters().collect();
-    assert!(counters.len() > 40, "{counters:?}");
-    for (series, count) in counters {
-        assert!(after.value(series) >= count, "{series}");
+    assert_eq!(value("shmtls_up", &[]), 1.0);
+    assert_eq!(value("shmtls_gets_total", &[("result", "hit")]), 2.0);
+    assert_eq!(value("shmtls_puts_total", &[("result", "new")]), 4.0);
+    assert_eq!(value("shmtls_processes", &[("state", "running")]), 1.0);
+    assert_eq!(value("shmtls_ticket_keys", &[("role", "previous")]), 1.0);
+    assert_eq!(value("shmtls_ticket_key_processes", &[("keys", "current")]), 1.0);
+    let pairs = [
+        ("shmtls_segment_bytes", &stat["bytes"]),
+        ("shmtls_sessions", &stat["sessions"]),
+        ("shmtls_sessions_max", &stat["slots"]),
+        ("shmtls_capacity_bytes", &stat["capacity_bytes"]),
+        ("shmtls_lifetime_seconds", &stat["lifetime_secs"]),
+        ("shmtls_session_max_bytes", &stat["max_session_bytes"]),
+        ("shmtls_session_mean_bytes", &stat["mean_session_bytes"]),
+        ("shmtls_created_timestamp_seconds", &stat["created_unix_secs"]),
+        ("shmtls_ticket_key_epoch", &stat["keys"]["epoch"]),
+        ("shmtls_ticket_key_set_timestamp_seconds", &stat["keys"]["published_unix_secs"]),
+    ];
+    for (metric, expected) in pairs {
+        assert_eq!(Some(value(metric, &[])), expected.as_f64(), "{metric}");
     }
+    let path = name.path().display().to_string();
+    let info = [("path", path.as_str()), ("layout", "3"), ("sealed", "false")];
+    assert_eq!(value("shmtls_segment_info", &info), 1.0);
 }
 
+/// Each has another value here, so a counter that is left out, or taken for another, is missed.
 #[test]
-fn one_that_is_not_there_hides_no_other() {
-    let (name, missing) = (Name::created(), Name::new());
-    let run = with(&["metrics", name.get(), missing.get(), "pid:nobody"]);
-    let metrics = Exposition::parse(&run.stdout);
-    assert_eq!(metrics.value(&format!("shmtls_up{{segment=\"{}\"}}", name.get())), 1.0);
-    assert_eq!(metrics.value(&format!("shmtls_up{{segment=\"{}\"}}", missing.get())), 0.0);
-    assert_eq!(metrics.value("shmtls_up{segment=\"pid:nobody\"}"), 0.0);
-    assert_eq!(run.code, Some(3), "{run:?}");
-    assert!(run.stderr.starts_with("error: no segment"), "{run:?}");
-}
-
-#[test]
-fn a_scrape_over_http() {
-    let (name, forms) = (Name::new(), Forms::of_all());
-    let cache = busy(&name);
-    canary::store(&cache);
-    let exporter = Exporter::start(&[name.get()]);
-    let (head, body) = exporter.get("GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n");
-    assert!(head.starts_with("HTTP/1.1 200 OK\r\n"), "{head}");
-    assert!(head.contains("Content-Type: text/plain; version=0.0.4; charset=utf-8\r\n"), "{head}");
-    assert!(head.contains(&format!("Content-Length: {}\r\n", body.len())), "{head}");
-    Exposition::parse(&body);
-    assert_eq!(forms.found_in(&body), None);
-    assert_eq!(exporter.get("HEAD /metrics HTTP/1.1\r\n\r\n").1, "");
-    assert!(exporter.get("GET / HTTP/1.0\r\n\r\n").1.contains("href=\"/metrics\""));
-    for (request, status) in [
-        ("GET /nothing HTTP/1.1\r\n\r\n", "404"),
-        ("POST /metrics HTTP/1.1\r\n\r\n", "405"),
-        ("\x16\x03\x01\r\n\r\n", "400"),
-    ] {
-        let (head, _) = exporter.get(request);
-        assert!(head.starts_with(&format!("HTTP/1.1 {status} ")), "{head}");
-    }
-    let long = format!("GET /metrics HTTP/1.1\r\nX: {}\r\n\r\n", "x".repeat(10_000));
-    assert!(exporter.get(&long).0.starts_with("HTTP/1.1 431 "));
-
-    let curl = run(Command::new("curl").args(["-sSf", &format!("{}metrics", exporter.url())]));
-    assert_eq!(curl.code, Some(0), "{curl:?}");
-    Exposition::parse(&curl.stdout);
-    exporter.interrupt();
-}
-
-/// Clients that say nothing, or one byte at a time, keep nobody else from an answer.
-#[test]
-fn a_client_that_never_asks() {
+fn every_counter_is_exported() {
     let name = Name::created();
-    let exporter = Exporter::start(&[name.get()]);
-    let mut silent: Vec<_> = (0..15).map(|_| exporter.connect()).collect();
-    silent.iter_mut().for_each(|it| it.write_all(b"G").expect("sent"));
-    let start = Instant::now();
-    assert!(exporter.get("GET /metrics HTTP/1.1\r\n\r\n").0.starts_with("HTTP/1.1 200"));
-    assert!(start.elapsed() < Duration::from_secs(4), "{:?}", start.elapsed());
-    // More than it serves are turned away, and all are let go in the end.
-    let mut more: Vec<_> = (0..20).map(|_| exporter.connect()).collect();
-    for stream in silent.iter_mut().chain(&mut more) {
-        stream.set_read_timeout(Some(Duration::from_secs(20))).expect("set");
-        // A reset is a goodbye too: there was a byte that nobody read.
-        let _ = stream.read_to_end(&mut Vec::new());
+    let file = OpenOptions::new().write(true).open(name.path()).expect("the segment");
+    // Both copies of the retired totals: shm-layout.md, section 3.
+    for (copy, counter) in (0..2_u64).flat_map(|copy| (0..64).map(move |counter| (copy, counter))) {
+        let value = (counter + 1) * 1_000_003;
+        let at = 256 + 64 + copy * 64 * 8 + counter * 8;
+        file.write_all_at(&value.to_ne_bytes(), at).expect("written");
     }
-    wait_for("it answers again", || {
-        exporter.try_get("GET /metrics HTTP/1.1\r\n\r\n").0.starts_with("HTTP/1.1 200")
-    });
-    exporter.interrupt();
+    let stat = json(&["stat", name.get()]);
+    let counters: BTreeMap<String, u64> =
+        serde_json::from_value(stat["counters"].clone()).expect("counters");
+    let found = exposition(name.get());
+    let values: Vec<_> = found.samples.iter().map(|it| it.value).collect();
+    let is_of_histogram = |counter: &str| counter.starts_with("lock_wait");
+    for (counter, value) in counters.iter().filter(|(counter, _)| !is_of_histogram(counter)) {
+        let times = values.iter().filter(|found| **found == *value as f64).count();
+        assert_eq!(times, 1, "{counter} {value}");
+    }
+    let nanos = counters["lock_wait_nanos"] as f64;
+    assert_eq!(found.value("shmtls_lock_wait_seconds_sum", &[]), nanos / 1e9);
+    let classes = stat["lock_waits"]["classes"].as_array().expect("classes").clone();
+    let mut below = 0.0;
+    for class in classes {
+        below += class["count"].as_f64().expect("a count");
+        let bound = class["below_micros"].as_f64().map(|micros| (micros / 1e6).to_string());
+        let labels = [("le", bound.as_deref().unwrap_or("+Inf"))];
+        assert_eq!(found.value("shmtls_lock_wait_seconds_bucket", &labels), below, "{class}");
+    }
 }
 
-/// The exporter goes on whatever becomes of what it exports: each look is a process of its own.
 #[test]
-fn segments_that_are_cut_removed_and_made_anew() {
-    let (name, other) = (Name::new(), Name::created());
-    let cache = busy(&name);
-    let file = OpenOptions::new().write(true).open(name.path()).expect("the segment");
-    let whole = file.metadata().expect("stat").len();
-    let exporter = Exporter::start(&[name.get(), other.get()]);
-    let up = |name: &Name| {
-        let metrics = Exposition::parse(&exporter.get("GET /metrics HTTP/1.1\r\n\r\n").1);
-        metrics.value(&format!("shmtls_up{{segment=\"{}\"}}", name.get()))
-    };
-    assert_eq!(up(&name), 1.0);
+fn counters_never_go_back_while_processes_come_and_go() {
+    if work_if_told() {
+        return;
+    }
+    let name = Name::new();
+    drop(Options::new().size(1 << 18).processes(4).create(name.get()).expect("a segment"));
+    let test = "metrics::counters_never_go_back_while_processes_come_and_go";
     let done = AtomicBool::new(false);
     thread::scope(|scope| {
         scope.spawn(|| {
             while !done.load(Relaxed) {
-                file.set_len(20_000).expect("cut");
-                file.set_len(whole).expect("grown");
+                let cache = Options::new().attach(name.get()).expect("the segment");
+                let id = SessionId::new(b"nobody's").expect("8 bytes");
+                let _ = cache.get_session(&Context::named("x"), &id);
             }
         });
-        (0..40).for_each(|_| assert_eq!(up(&other), 1.0));
-        done.store(true, Relaxed);
-    });
-    file.set_len(20_000).expect("cut");
-    assert_eq!((up(&name), up(&other)), (0.0, 1.0));
-    std::mem::forget(cache); // to leave would be to read behind the end
-    fs::remove_file(name.path()).expect("removed");
-    assert_eq!((up(&name), up(&other)), (0.0, 1.0));
-    let _cache = busy(&name);
-    assert_eq!((up(&name), up(&other)), (1.0, 1.0));
-    exporter.interrupt();
-}
-
-#[test]
-fn where_it_may_listen() {
-    let remote = with(&["metrics", "--listen", "0.0.0.0:0"]);
-    assert_eq!(remote.code, Some(2), "{remote:?}");
-    assert!(remote.stderr.contains("--allow-remote"), "{remote:?}");
-    let name = Name::created();
-    let exporter = Exporter::start(&[name.get()]);
-    let taken = with(&["metrics", "--listen", &exporter.address]);
-    assert_eq!(taken.code, Some(3), "{taken:?}");
-    assert!(taken.stderr.contains("cannot listen on") && taken.stderr.contains("tip: "));
-    exporter.interrupt();
-    for args in
-        [&["--listen", "9798"][..], &["--allow-remote"], &["-w", "1s"], &["--format", "json"]]
-    {
-        let usage = with(&[&["metrics"], args].concat());
-        assert_eq!(usage.code, Some(2), "{usage:?}");
-    }
-}
-
-/// Whoever collects the file never meets half of it, nor a stranger's leftovers.
-#[test]
-fn a_file_that_is_whole_at_any_time() {
-    let name = Name::new();
-    let _cache = busy(&name);
-    let directory = tempfile::tempdir().expect("a directory");
-    let file = directory.path().join("shmtls.prom");
-    let path = file.to_str().expect("UTF-8");
-    assert_eq!(stdout(&["metrics", name.get(), "--output", path]), "");
-    Exposition::parse(&fs::read_to_string(&file).expect("written"));
-    assert_eq!(fs::metadata(&file).expect("there").permissions().mode() & 0o777, 0o644);
-    fs::remove_file(&file).expect("removed");
-
-    let mut command = shmtls();
-    command.args(["metrics", name.get(), "--output", path, "-w", "100ms"]);
-    let mut child = command.spawn().expect("the program");
-    wait_for("the file", || file.exists());
-    let modified = || fs::metadata(&file).expect("there at any time").modified().expect("a time");
-    for _ in 0..3 {
-        let before = modified();
-        wait_for("it is written again", || {
-            Exposition::parse(&fs::read_to_string(&file).expect("there at any time"));
-            modified() > before
-        });
-    }
-    kill(Pid::from_raw(child.id() as i32), Signal::SIGINT).expect("a signal");
-    assert_eq!(child.wait().expect("ended").code(), Some(130));
-
-    let nowhere = with(&["metrics", name.get(), "--output", "/nowhere/at.prom"]);
-    assert_eq!(nowhere.code, Some(3), "{nowhere:?}");
-    assert!(nowhere.stderr.starts_with("error: cannot write /nowhere/at.prom: "), "{nowhere:?}");
-}
-
-/// Where Prometheus's own tool is.
-#[test]
-fn promtool_is_content() {
-    let name = Name::new();
-    let _cache = busy(&name);
-    let text = stdout(&["metrics", name.get()]);
-    let mut promtool = Command::new("promtool");
-    promtool.args(["check", "metrics"]);
-    promtool.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let Ok(mut child) = promtool.spawn() else {
-        eprintln!("not tested: there is no promtool on this machine");
-        return;
-    };
-    child.stdin.take().expect("piped").write_all(text.as_bytes()).expect("read");
-    let output = child.wait_with_output().expect("its end");
-    assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
-}
-
-/// What the documentation and the dashboard ask for is there.
-#[test]
-fn every_name_that_is_asked_for_is_exported() {
-    let name = Name::new();
-    let _cache = busy(&name);
-    let metrics = Exposition::parse(&stdout(&["metrics", name.get()]));
-    let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs");
-    for file in ["monitoring.md", "grafana-shmtls.json"] {
-        let text = fs::read_to_string(docs.join(file)).expect("a document");
-        let asked = exposition::names_in(&text);
-        assert!(asked.len() >= 9, "{file}: {asked:?}");
-        for name in asked {
-            assert!(metrics.has(&name), "{file}: {name}");
+        let _end = AtTheEnd(&done);
+        let mut before: BTreeMap<(String, Labels), f64> = BTreeMap::new();
+        for round in 0..12 {
+            let mut worker = (round % 4 == 0).then(|| Worker::start(test, &name));
+            if let Some(worker) = &mut worker {
+                worker.tell("store 0 20 300 a.example");
+                worker.tell("get 0 30 a.example");
+            }
+            for _ in 0..4 {
+                let now = exposition(name.get());
+                for it in now.counters() {
+                    let key = (it.name.clone(), it.labels.clone());
+                    let earlier = before.insert(key, it.value).unwrap_or_default();
+                    assert!(earlier <= it.value, "{it:?} was {earlier}");
+                }
+            }
+            // Its line is that of a dead process, until somebody needs it.
+            if let Some(worker) = &mut worker {
+                worker.kill();
+            }
         }
-    }
-    let text = fs::read_to_string(docs.join("grafana-shmtls.json")).expect("a dashboard");
-    let dashboard: serde_json::Value = serde_json::from_str(&text).expect("JSON");
-    let panels = dashboard["panels"].as_array().expect("panels");
-    let ids: std::collections::BTreeSet<_> = panels.iter().map(|it| it["id"].as_u64()).collect();
-    assert!(panels.len() > 10 && ids.len() == panels.len());
-    assert!(panels.iter().all(|it| it["datasource"]["uid"] == "${DS_PROMETHEUS}"));
+    });
+    let hits = exposition(name.get()).value("shmtls_gets_total", &[("result", "hit")]);
+    assert_eq!(hits, 60.0);
 }
 
-/// A running `shmtls metrics --listen`.
-struct Exporter {
-    child: Child,
-    address: String,
+#[test]
+fn dead_processes_and_old_keys_are_counted() {
+    if work_if_told() {
+        return;
+    }
+    let name = Name::new();
+    let cache = busy(&name);
+    let test = "metrics::dead_processes_and_old_keys_are_counted";
+    let mut worker = Worker::start(test, &name);
+    worker.tell("get 0 1 example.org");
+    worker.signal(Signal::SIGKILL);
+    worker.kill();
+    let processes = |state| exposition(name.get()).value("shmtls_processes", &[("state", state)]);
+    assert_eq!((processes("running"), processes("dead"), processes("unknown")), (1.0, 1.0, 0.0));
+    drop(cache);
+    assert_eq!(processes("running"), 0.0);
 }
 
-impl Exporter {
-    fn start(segments: &[&str]) -> Self {
-        let mut command = shmtls();
-        command.arg("metrics").args(segments).args(["--listen", "127.0.0.1:0"]);
-        let mut child = command.stderr(Stdio::piped()).spawn().expect("the program");
-        let mut note = String::new();
-        BufReader::new(child.stderr.take().expect("piped")).read_line(&mut note).expect("a note");
-        let address = note.trim().strip_prefix("note: http://").expect("an address");
-        let address = address.strip_suffix("/metrics").expect("an address").into();
-        Self { child, address }
+/// Not one of them, in whatever order they are named, keeps the others from being exported.
+#[test]
+fn one_that_cannot_be_opened_is_down() {
+    let (well, sick) = (Name::created(), Name::created());
+    fs::write(sick.path(), "no segment, but long enough to be asked").expect("written");
+    let gone = Name::new();
+    let names = [sick.get(), well.get(), gone.get(), "pid:4194305", "/no/where", well.get()];
+    let run = with(&[&["metrics"], &names[..]].concat());
+    assert_eq!(run.code, Some(0), "{run:?}");
+    let found = Exposition::of(&run.stdout);
+    for name in names {
+        let up = found.value("shmtls_up", &[("segment", name)]);
+        assert_eq!(up == 1.0, name == well.get(), "{name}");
+        let note = format!("note: '{name}' is not up: ");
+        assert_eq!(run.stderr.contains(&note), name != well.get(), "{run:?}");
     }
+    assert_eq!(found.find("shmtls_sessions", &[("segment", sick.get())]), None);
+}
 
-    fn url(&self) -> String {
-        format!("http://{}/", self.address)
-    }
+#[test]
+fn without_a_name_all_are_exported() {
+    let (name, sick, odd) = (Name::created(), Name::created(), Name::new());
+    fs::write(sick.path(), "").expect("written");
+    // Any user can put a file there; nothing with such a name is a segment.
+    let odd = odd.path().with_extension("a \"b\"\n\x1b[31m");
+    fs::write(&odd, "").expect("written");
+    let memfd = Options::new().size(1 << 18).create_memfd().expect("a memfd");
+    let run = with(&["metrics"]);
+    fs::remove_file(&odd).expect("removed");
+    assert_eq!(run.code, Some(0), "{run:?}");
+    let found = Exposition::of(&run.stdout);
+    let up = |segment: &str| found.find("shmtls_up", &[("segment", segment)]);
+    assert_eq!((up(name.get()), up(sick.get())), (Some(1.0), Some(0.0)));
+    let by_pid = format!("pid:{}:{}", std::process::id(), memfd.fd().as_raw_fd());
+    assert_eq!(up(&by_pid), Some(1.0));
+    assert!(!run.stdout.contains("[31m") && !run.stderr.contains("[31m"), "{run:?}");
+    let named = self::run(shmtls().arg("metrics").env("SHMTLS_SEGMENT", name.get()));
+    let named = Exposition::of(&named.stdout);
+    assert_eq!(named.samples.iter().filter(|it| it.name == "shmtls_up").count(), 1);
+}
 
-    fn connect(&self) -> TcpStream {
-        TcpStream::connect(&self.address).expect("it listens")
-    }
+#[test]
+fn a_name_is_written_so_that_it_can_be_read() {
+    let segment = "/nowhere/a\\b\"c{d=\"e\"},\u{e9}";
+    let found = exposition(segment);
+    assert_eq!(found.value("shmtls_up", &[("segment", segment)]), 0.0);
+}
 
-    /// Head and body of the answer.
-    #[track_caller]
-    fn get(&self, request: &str) -> (String, String) {
-        let (head, body) = self.try_get(request);
-        assert!(!head.is_empty(), "no answer to {request:?}");
-        (head, body)
-    }
-
-    fn try_get(&self, request: &str) -> (String, String) {
-        let mut stream = self.connect();
-        stream.write_all(request.as_bytes()).expect("sent");
-        let mut answer = Vec::new();
-        let _ = stream.read_to_end(&mut answer);
-        let answer = String::from_utf8(answer).expect("UTF-8");
-        let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_default();
-        (format!("{head}\r\n"), body.into())
-    }
-
-    #[track_caller]
-    fn interrupt(mut self) {
-        kill(Pid::from_raw(self.child.id() as i32), Signal::SIGINT).expect("a signal");
-        wait_for("its end", || self.child.try_wait().expect("a child").is_some());
-        assert_eq!(self.child.wait().expect("ended").code(), Some(130));
+#[test]
+fn mistakes_are_told() {
+    let mistakes: [(&[&str], &str); 8] = [
+        (&["a b"], "is no segment name"),
+        (&["pid:x"], "names no process"),
+        (&["--format", "json"], "tip: shmtls stat SEGMENT --format json"),
+        (&["-w", "2s"], "--output <FILE>"),
+        (&["--allow-remote"], "--listen <HOST:PORT>"),
+        (&["--listen", "127.0.0.1:0", "--output", "x"], "cannot be used with"),
+        (&["--listen", "9798"], "such as 127.0.0.1:9798"),
+        (&["--listen", "0.0.0.0:0"], "tip: --listen 127.0.0.1:9798; --allow-remote"),
+    ];
+    for (args, text) in mistakes {
+        let run = with(&[&["metrics"], args].concat());
+        assert_eq!((run.code, run.stdout.as_str()), (Some(2), ""), "{args:?}: {run:?}");
+        assert!(run.stderr.contains(text), "{args:?}: {run:?}");
     }
 }
 
-impl Drop for Exporter {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+/// The judge whose word counts, where there is one.
+#[test]
+fn promtool_agrees() {
+    if Command::new("promtool").arg("--version").output().is_err() {
+        eprintln!("not tested: there is no promtool");
+        return;
     }
+    let (name, empty) = (Name::new(), Name::created());
+    let _cache = busy(&name);
+    let text = stdout(&["metrics", name.get(), empty.get(), "nothing-of-that-name"]);
+    let mut promtool = Command::new("promtool");
+    promtool.args(["check", "metrics"]).stdin(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = promtool.spawn().expect("promtool");
+    let stdin = child.stdin.take();
+    stdin.expect("its stdin").write_all(text.as_bytes()).expect("it reads");
+    let output = child.wait_with_output().expect("its end");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success() && said.is_empty(), "{said}\n{text}");
+
+    let rules = dashboard::page().split("```yaml\n").nth(1).expect("rules").to_owned();
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    fs::write(file.path(), rules.split("```").next().expect("rules")).expect("written");
+    let checked = run(Command::new("promtool").args(["check", "rules"]).arg(file.path()));
+    assert_eq!(checked.code, Some(0), "{checked:?}");
 }

@@ -34,8 +34,7 @@ pub(crate) const COMMANDS: &[&str] = &[
 ];
 
 /// Those that do not just look at a segment.
-const OTHERS: [&str; 8] =
-    ["create", "list", "metrics", "probe", "bench", "purge", "completions", "man"];
+const OTHERS: [&str; 7] = ["create", "list", "probe", "bench", "purge", "completions", "man"];
 
 /// The ways to look at a segment that there are, without its name: each command that only reads.
 pub(crate) fn looks() -> impl Iterator<Item = &'static str> + Clone {

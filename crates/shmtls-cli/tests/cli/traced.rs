@@ -24,7 +24,7 @@ fn who_looks_writes_nothing_and_waits_for_nobody() {
     // Long-lived and at rest: a lock that were taken would be free.
     let cache = Options::new().size(1 << 20).create(name.get()).expect("a segment");
     fill(&cache);
-    for command in looks().chain(["metrics"]) {
+    for command in looks() {
         let calls = strace.calls(&[command, name.get()]);
         assert_only_looks(command, &calls, &name.path());
     }

@@ -1,87 +1,44 @@
-//! A file that is whole whenever somebody reads it, for node_exporter's textfile collector.
+//! A file that readers see whole: node_exporter reads its own whenever it is asked.
 
-use std::fs::{self, File, Permissions};
-use std::io::{self, ErrorKind, Write};
+use std::fs::{self, OpenOptions, Permissions};
+use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::thread;
-use std::time::Duration;
+use std::process;
 
-use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::output;
 
-/// For whoever collects it.
+/// Everybody may read it, whatever the umask: it is another user who does.
 const MODE: u32 = 0o644;
 
-/// Until interrupted. What fails at first ends it; later it is told, and tried again.
-pub(super) fn write_every(
-    file: &Path,
-    every: Duration,
-    scrape: impl Fn() -> Result<String, Failure>,
-) -> Result<Exit, Failure> {
-    let update = || scrape().and_then(|text| write(file, &text));
-    update()?;
-    loop {
-        thread::sleep(every);
-        if let Err(failure) = update() {
-            output::note(failure.text());
-        }
+/// Puts a new one in its place, or leaves it as it is.
+pub(super) fn replace(path: &Path, text: &str) -> Result<(), Failure> {
+    // A link stays, and what it leads to is replaced.
+    let target = fs::canonicalize(path).unwrap_or_else(|_| path.into());
+    if fs::metadata(&target).is_ok_and(|there| !there.is_file()) {
+        return Err(Failure::cannot_open(format!("{} is not a plain file", path.display()))
+            .tip("without --output the metrics go to stdout"));
     }
-}
-
-/// In the place of what is there. If that fails, what was there stays.
-pub(super) fn write(file: &Path, text: &str) -> Result<(), Failure> {
-    let beside = beside(file)?;
-    let written = create(&beside, text).and_then(|()| fs::rename(&beside, file));
-    written.map_err(|error| {
-        let _ = fs::remove_file(&beside);
-        Failure::cannot_open(format!("cannot write {}: {error}", file.display()))
-            .tip("its directory must exist, and you must be allowed to write there")
+    let new = beside(&target);
+    let replaced = write(&new, text).and_then(|()| fs::rename(&new, &target));
+    replaced.map_err(|error| {
+        let _ = fs::remove_file(&new);
+        Failure::cannot_open(format!("cannot write {}: {error}", path.display()))
+            .tip("its directory must exist, be writable for you and have room")
     })
 }
 
-/// In the same directory, under a name that collectors of `*.prom` pass over.
-fn beside(file: &Path) -> Result<PathBuf, Failure> {
-    let name = file.file_name().ok_or_else(|| {
-        Failure::usage(format!("{} is no file name", file.display())).tip("such as shmtls.prom")
-    })?;
-    Ok(file.with_file_name(format!(".{}.new", name.to_string_lossy())))
+/// On the same file system, and with a name that node_exporter passes over.
+fn beside(target: &Path) -> PathBuf {
+    let name = target.file_name().unwrap_or_default().to_string_lossy();
+    target.with_file_name(format!(".{name}.{}.tmp", process::id()))
 }
 
-fn create(path: &Path, text: &str) -> io::Result<()> {
-    // One that was left behind, by somebody who was killed.
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    let mut file = File::create_new(path)?;
+fn write(new: &Path, text: &str) -> io::Result<()> {
+    // Left by one that was killed, in a container where all have the same process ID.
+    let _ = fs::remove_file(new);
+    // Never through a link that somebody else has put there.
+    let mut file = OpenOptions::new().write(true).create_new(true).open(new)?;
     file.set_permissions(Permissions::from_mode(MODE))?;
     file.write_all(text.as_bytes())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_file_is_replaced_or_stays() {
-        let directory = tempfile::tempdir().expect("a directory");
-        let file = directory.path().join("shmtls.prom");
-        let left_behind = directory.path().join(".shmtls.prom.new");
-        fs::write(&left_behind, "half").expect("a file");
-        for text in ["one", "two"] {
-            write(&file, text).expect("written");
-            assert_eq!(fs::read_to_string(&file).expect("there"), text);
-        }
-        assert_eq!(fs::metadata(&file).expect("there").permissions().mode() & 0o777, MODE);
-        assert!(!left_behind.exists());
-
-        // Not even root replaces a directory by a file.
-        let full = directory.path().join("full");
-        fs::create_dir_all(full.join("inside")).expect("a directory");
-        let failure = write(&full, "three").expect_err("a directory");
-        assert!(failure.text().contains("cannot write"), "{failure:?}");
-        assert_eq!(fs::read_dir(directory.path()).expect("a directory").count(), 2);
-    }
 }

@@ -9,23 +9,23 @@ use shmtls::{EntryInfo, Inspector};
 const SAMPLE: usize = 512;
 
 #[derive(Debug, Serialize)]
-pub(super) struct Contents {
-    pub(super) sessions: usize,
+pub(crate) struct Contents {
+    pub(crate) sessions: usize,
     /// Sessions that would fit if all were of the smallest size.
-    pub(super) slots: usize,
+    pub(crate) slots: usize,
     /// Of all buckets, with the head of each session.
-    pub(super) used_bytes: usize,
-    pub(super) capacity_bytes: usize,
+    pub(crate) used_bytes: usize,
+    pub(crate) capacity_bytes: usize,
     /// Buckets in which sizes and ages were looked at: spread over all, or all.
-    pub(super) sampled_buckets: usize,
-    pub(super) sampled_sessions: usize,
-    pub(super) mean_session_bytes: Option<usize>,
+    pub(crate) sampled_buckets: usize,
+    pub(crate) sampled_sessions: usize,
+    pub(crate) mean_session_bytes: Option<usize>,
     /// Of the sessions that are alive.
-    pub(super) oldest_age_secs: Option<u64>,
+    pub(crate) oldest_age_secs: Option<u64>,
 }
 
 impl Contents {
-    pub(super) fn of(inspector: &Inspector) -> Self {
+    pub(crate) fn of(inspector: &Inspector) -> Self {
         let info = inspector.info();
         let (mut sessions, mut used_bytes) = (0, 0);
         for bucket in inspector.buckets() {

@@ -85,7 +85,7 @@ mod sealing;
 mod sealing;
 mod record;
 mod bucket;
-mod order;
+mod places;
 mod victims;
 mod departures;
 mod writer;

@@ -10,7 +10,7 @@ use crate::bucket::Slot;
 use crate::fault::Fault;
 use crate::hash::Checker;
 use crate::layout::RECORD_HEAD_WORDS;
-use crate::order::{Order, Place};
+use crate::places::{Place, Places};
 use crate::secret::{DEEP, clear_traces};
 use crate::step::kill_point;
 use crate::sys::registers::clear_vectors;
@@ -34,8 +34,10 @@ impl Writer<'_> {
             return Repaired::default();
         }
         self.settle_move();
-        let order = Order::of(self.bucket);
         let mut repaired = Repaired { kept: 0, lost: self.clear_impossible_slots() };
+        let mut places = Places::new();
+        self.bucket.entries().for_each(|entry| places.note(&entry, 0));
+        let order = places.by_position([].into_iter());
         let mut end = 0;
         // Where the last one that was kept begins: a death while slots are packed leaves it twice.
         let mut kept_at = None;

@@ -6,8 +6,10 @@
 //! docs/performance.md that finds more sessions than an LRU of the same bytes wherever memory is
 //! short; and since ranks are compared, not times, it does not depend on how fast sessions come.
 
+use std::cmp::Reverse;
+
 use crate::geometry::{SLOTS_MAX, slot_words};
-use crate::order::{Order, Place};
+use crate::places::{Place, Places};
 
 /// The room that a new session needs, and the bucket's.
 #[derive(Debug, Clone, Copy)]
@@ -26,89 +28,72 @@ impl Need {
     }
 }
 
-/// Places that have to go, for a call each.
+/// Places that have to go.
 pub(crate) struct Victims {
-    /// Indices into the places of the order.
-    chosen: [u16; SLOTS_MAX],
+    /// Score and place of each: in the first `count` those who have to go.
+    scored: [Scored; SLOTS_MAX],
     count: usize,
 }
 
 impl Victims {
-    /// Chooses among the places of `order`; nobody if it fits already. `tick` is now.
-    pub(crate) fn of(order: &Order, need: &Need, tick: u8) -> Self {
-        let mut victims = Self { chosen: [0; SLOTS_MAX], count: 0 };
-        let places = order.places();
-        let room = (places.len(), order.words());
-        if need.fits(room) {
-            return victims;
-        }
-        let mut scores = scores(places, tick);
-        let scores = &mut scores[..places.len()];
-        match victims.alone(places, scores, need, room) {
-            Some(victim) => victims.push(victim),
-            None => victims.several(places, scores, need, room),
-        }
-        victims
+    pub(crate) fn new() -> Self {
+        Self { scored: [Scored(0); SLOTS_MAX], count: 0 }
     }
 
-    /// The smallest of the best scored that makes the room alone. Those that were looked at are
-    /// noted as chosen: they are the first to go if there is none.
-    fn alone(
-        &mut self,
-        places: &[Place],
-        scores: &mut [u32],
-        need: &Need,
-        room: (usize, usize),
-    ) -> Option<usize> {
-        for _ in 0..CHOICE.min(places.len().div_ceil(4)) {
-            let best = take_best(scores);
-            self.push(best);
+    /// Chooses among `places`, of which the oldest comes first; nobody if it fits already. `tick`
+    /// is now.
+    pub(crate) fn choose(&mut self, places: &Places, need: &Need, tick: u8) {
+        let room = (places.as_slice().len(), places.words());
+        if need.fits(room) {
+            return;
         }
-        let is_enough = |index: &&u16| need.fits(without(room, places[usize::from(**index)]));
-        let enough = self.indices().iter().filter(is_enough);
-        let victim = enough.min_by_key(|index| places[usize::from(**index)].words).copied();
-        if victim.is_some() {
-            self.count = 0;
+        let places = places.as_slice();
+        score(places, tick, &mut self.scored);
+        if !self.alone(places, need, room) {
+            self.several(places, need, room);
         }
-        victim.map(usize::from)
+    }
+
+    /// The smallest of the best scored that makes the room alone, if one does.
+    fn alone(&mut self, places: &[Place], need: &Need, room: (usize, usize)) -> bool {
+        let scored = &mut self.scored[..places.len()];
+        let choice = CHOICE.min(places.len().div_ceil(4));
+        let Some(last) = choice.checked_sub(1) else { return false };
+        scored.select_nth_unstable_by(last, best_first);
+        let is_enough = |scored: &&Scored| need.fits(without(room, places[scored.index()]));
+        let enough = scored[..choice].iter().filter(is_enough).copied();
+        let victim = enough.min_by_key(|it| (places[it.index()].words, Reverse(*it)));
+        if let Some(victim) = victim {
+            scored[0] = victim;
+            self.count = 1;
+        }
+        victim.is_some()
     }
 
     /// In the order of their scores until it fits; then those are spared, the last first, without
     /// whom it fits too.
-    fn several(&mut self, places: &[Place], scores: &mut [u32], need: &Need, room: (usize, usize)) {
+    fn several(&mut self, places: &[Place], need: &Need, room: (usize, usize)) {
+        let scored = &mut self.scored[..places.len()];
+        scored.sort_unstable_by(best_first);
         let mut room = room;
-        let mut chosen = 0;
-        while !need.fits(room) && chosen < places.len() {
-            if chosen == self.count {
-                self.push(take_best(scores));
-            }
-            room = without(room, places[usize::from(self.chosen[chosen])]);
-            chosen += 1;
+        while !need.fits(room) && self.count < scored.len() {
+            room = without(room, places[scored[self.count].index()]);
+            self.count += 1;
         }
-        self.count = chosen;
-        for index in (0..chosen).rev() {
-            let place = places[usize::from(self.chosen[index])];
+        for at in (0..self.count).rev() {
+            let place = places[scored[at].index()];
             let with = (room.0 + 1, room.1 + usize::from(place.words));
             if need.fits(with) {
                 room = with;
-                self.chosen.copy_within(index + 1..self.count, index);
+                scored.copy_within(at + 1..self.count, at);
                 self.count -= 1;
             }
         }
     }
 
-    fn push(&mut self, index: usize) {
-        self.chosen[self.count] = index as u16;
-        self.count += 1;
-    }
-
-    fn indices(&self) -> &[u16] {
-        &self.chosen[..self.count]
-    }
-
-    /// Whether the place of that index has to go.
-    pub(crate) fn contains(&self, index: usize) -> bool {
-        self.indices().iter().any(|chosen| usize::from(*chosen) == index)
+    /// Their indices among the places.
+    pub(crate) fn indices(&self) -> impl ExactSizeIterator<Item = usize> {
+        self.scored[..self.count].iter().map(|scored| scored.index())
     }
 }
 
@@ -120,44 +105,54 @@ fn without((count, words): (usize, usize), place: Place) -> (usize, usize) {
     (count - 1, words - usize::from(place.words))
 }
 
-/// The score of each place: the highest goes first. 0 is nobody's.
-fn scores(places: &[Place], tick: u8) -> [u32; SLOTS_MAX] {
-    // By last use, the latest first; among equals the one that came last.
-    let mut by_use = [0_u32; SLOTS_MAX];
-    let by_use = &mut by_use[..places.len()];
-    for (index, (entry, place)) in by_use.iter_mut().zip(places).enumerate() {
-        let age = u32::from(tick.wrapping_sub(place.used));
-        let older = SLOTS_MAX as u32 - u32::from(place.slot).min(SLOTS_MAX as u32);
-        *entry = age << 24 | older << 12 | index as u32;
+/// A score (16 bits), and an index among the places: the greater, the sooner it goes, and of equal
+/// scores the one that came first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Scored(u32);
+
+impl Scored {
+    fn new(score: u32, index: usize) -> Self {
+        Self(score << 16 | u32::from(u16::MAX - index as u16))
     }
-    by_use.sort_unstable();
-    let mut scores = [0; SLOTS_MAX];
-    for (rank, entry) in (1..).zip(by_use) {
-        let index = (*entry & 0xfff) as usize;
-        scores[index] = rank * weight(places[index].words.into());
+
+    fn index(self) -> usize {
+        usize::from(u16::MAX - self.0 as u16)
     }
-    scores
+}
+
+fn best_first(a: &Scored, b: &Scored) -> std::cmp::Ordering {
+    b.cmp(a)
+}
+
+/// Scores the places, of which the oldest comes first.
+fn score(places: &[Place], tick: u8, scored: &mut [Scored; SLOTS_MAX]) {
+    let age = |place: &Place| usize::from(tick.wrapping_sub(place.used as u8));
+    // How many were used as long ago, or later: the rank of the first of them that came.
+    let mut ranks = [0_u16; 256];
+    for place in places {
+        ranks[age(place)] += 1;
+    }
+    let mut sum = 0;
+    for rank in &mut ranks {
+        sum += *rank;
+        *rank = sum;
+    }
+    for (index, (place, scored)) in places.iter().zip(scored).enumerate() {
+        let rank = &mut ranks[age(place)];
+        *scored = Scored::new(u32::from(*rank) * weight(place.words.into()), index);
+        *rank -= 1;
+    }
 }
 
 /// 8 times the logarithm of the size to base 2, with the 3 bits behind the first for its fraction.
-fn weight(words: u32) -> u32 {
-    let log = words.max(1).ilog2();
+const fn weight(words: u32) -> u32 {
+    let words = if words == 0 { 1 } else { words };
+    let log = words.ilog2();
     8 * log + ((words << 3 >> log) & 7)
 }
 
-/// The index of the highest score, of several the first, which is then out of the game.
-fn take_best(scores: &mut [u32]) -> usize {
-    let mut best = 0;
-    for index in 1..scores.len() {
-        if scores[index] > scores[best] {
-            best = index;
-        }
-    }
-    scores[best] = 0;
-    best
-}
-
-const _: () = assert!(SLOTS_MAX < 1 << 12);
+const _: () = assert!(SLOTS_MAX < u16::MAX as usize);
+const _: () = assert!(SLOTS_MAX as u32 * weight(1 << 13) < 1 << 16);
 
 #[cfg(test)]
 mod tests;

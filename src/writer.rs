@@ -1,4 +1,4 @@
-//! What is changed inside one bucket, under its lock: insert, take, remove, make room.
+//! What is changed inside one bucket, under its lock: insert, take, remove, move.
 //!
 //! All changes run in an order in which a death after any store leaves every other record right:
 //!
@@ -14,12 +14,12 @@ use crate::departures::Departures;
 use crate::fault::Fault;
 use crate::geometry::Geometry;
 use crate::hook::Removal;
-use crate::order::{Order, Place};
 use crate::record::Staged;
 use crate::segment::BucketRef;
 use crate::step::{kill_point, word_done};
-use crate::victims::{Need, Victims};
 use crate::words;
+
+mod room;
 
 /// A bucket being changed: its generation is odd until [`finish`](Self::finish). A writer that
 /// dies or panics before leaves it odd, and whoever locks the bucket next repairs it.
@@ -115,55 +115,6 @@ impl<'a> Writer<'a> {
         }
     }
 
-    /// Makes room for a record of `words` and for its slot: drops what has expired, and then those
-    /// who have to go. Returns the first word of a gap that is large enough, after the records are
-    /// packed if there was none.
-    fn make_room(&self, words: usize, now: u32, departures: &mut Departures) -> usize {
-        self.clear_impossible_slots();
-        let mut order = Order::of(self.bucket);
-        order.retain(|place| {
-            let expired = place.expiry.passed_at(now);
-            if expired {
-                self.remove_at(place, Removal::Expired, departures);
-            }
-            !expired
-        });
-        let (body, max_slots) = (self.bucket.body.len(), self.bucket.max_slots);
-        let need = Need { words, body, max_slots };
-        let victims = Victims::of(&order, &need, self.geometry.use_tick(now));
-        let mut index = 0;
-        order.retain(|place| {
-            let has_to_go = victims.contains(index);
-            if has_to_go {
-                self.remove_at(place, Removal::Evicted, departures);
-            }
-            index += 1;
-            !has_to_go
-        });
-        let limit = self.bucket.records(order.places().len() + 1).len();
-        let at = order.gap(words, limit).unwrap_or_else(|| self.squeeze(&order));
-        self.pack_slots();
-        at
-    }
-
-    /// Closes the gaps between slots; their order stays.
-    fn pack_slots(&self) {
-        let mut packed = 0;
-        for index in 0..self.bucket.slot_count() {
-            let slot = self.bucket.slot(index);
-            if slot == Slot::EMPTY {
-                continue;
-            }
-            if packed < index {
-                // A death in between leaves the entry twice, and a repair keeps one.
-                self.set_slot(packed, slot);
-                self.set_slot(index, Slot::EMPTY);
-            }
-            packed += 1;
-        }
-        self.set_slot_count(packed);
-    }
-
     /// Empties the slots whose record cannot lie in this bucket; says how many. No writer wrote
     /// those: nobody finds them, removes them, or evicts them.
     pub(crate) fn clear_impossible_slots(&self) -> u64 {
@@ -176,35 +127,6 @@ impl<'a> Writer<'a> {
             }
         }
         cleared
-    }
-
-    fn remove_at(&self, place: &Place, reason: Removal, departures: &mut Departures) {
-        let slot = usize::from(place.slot);
-        if let Some(entry) = self.bucket.entry(slot, self.bucket.slot(slot)) {
-            self.remove(&entry, reason, departures);
-        }
-    }
-
-    /// Packs the records of `order` from the bucket's start; returns the first free word.
-    fn squeeze(&self, order: &Order) -> usize {
-        let (mut end, mut source_end) = (0, 0);
-        for place in order.places() {
-            let (from, words) = (usize::from(place.at), usize::from(place.words));
-            if from < source_end {
-                // Two records in one place: no writer did that, and a move would make two of one.
-                self.set_slot(place.slot.into(), Slot::EMPTY);
-                continue;
-            }
-            source_end = from + words;
-            if from > end {
-                self.move_record(place.slot.into(), from, end, words);
-            }
-            end += words;
-        }
-        let old_end = self.end().min(self.bucket.records(self.bucket.slot_count()).len());
-        words::wipe(&self.bucket.body[end..old_end.max(end)]);
-        self.set_end(end);
-        end
     }
 
     /// Moves a record towards the bucket's start.

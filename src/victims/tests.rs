@@ -1,30 +1,36 @@
 //! Who goes, of made-up buckets.
 
 use super::*;
-use crate::session::Expiry;
 
 const NOW: u8 = 100;
 
 /// Sessions in the order in which they came, each with its words and its age in ticks.
-fn bucket(sessions: &[(u16, u8)]) -> Vec<Place> {
+fn bucket(sessions: &[(u16, u8)]) -> Places {
     let mut at = 0;
     let place = |(slot, (words, age)): (u16, &(u16, u8))| {
-        let (used, expiry) = (NOW.wrapping_sub(*age), Expiry::from_unix(u32::MAX));
         at += words;
-        Place { at: at - words, words: *words, slot, used, expiry }
+        Place { at: at - words, words: *words, slot, used: NOW.wrapping_sub(*age).into() }
     };
-    (0..).zip(sessions).map(place).collect()
+    Places::of((0..).zip(sessions).map(place))
+}
+
+/// Indices of those who go.
+fn chosen(places: &Places, need: &Need) -> Vec<usize> {
+    let mut victims = Victims::new();
+    victims.choose(places, need, NOW);
+    let mut chosen: Vec<usize> = victims.indices().collect();
+    chosen.sort();
+    chosen
 }
 
 /// Indices of those who go for a record of `words`, in a body that just holds all the sessions.
 fn victims(sessions: &[(u16, u8)], words: usize) -> Vec<usize> {
-    let order = Order::from_places(&bucket(sessions));
-    let body = order.words() + slot_words(sessions.len());
-    let victims = Victims::of(&order, &Need { words, body, max_slots: 256 }, NOW);
-    let chosen: Vec<usize> = (0..sessions.len()).filter(|at| victims.contains(*at)).collect();
+    let places = bucket(sessions);
+    let body = places.words() + slot_words(sessions.len());
+    let chosen = chosen(&places, &Need { words, body, max_slots: 256 });
     let gone: usize = chosen.iter().map(|at| usize::from(sessions[*at].0)).sum();
     let left = sessions.len() - chosen.len();
-    assert!(order.words() - gone + words + slot_words(left + 1) <= body, "{chosen:?}: no room");
+    assert!(places.words() - gone + words + slot_words(left + 1) <= body, "{chosen:?}: no room");
     chosen
 }
 
@@ -39,13 +45,13 @@ fn of_equal_sessions_the_one_not_used_for_longest_goes() {
 
 #[test]
 fn nobody_goes_where_there_is_room() {
-    let order = Order::from_places(&bucket(&[(50, 1), (50, 2)]));
+    let places = bucket(&[(50, 1), (50, 2)]);
     let need = Need { words: 40, body: 142, max_slots: 256 };
-    assert!((0..2).all(|at| !Victims::of(&order, &need, NOW).contains(at)));
+    assert!(chosen(&places, &need).is_empty());
     let one_less = Need { body: 141, ..need };
-    assert!((0..2).any(|at| Victims::of(&order, &one_less, NOW).contains(at)));
+    assert!(!chosen(&places, &one_less).is_empty());
     let no_slot = Need { max_slots: 2, ..need };
-    assert!((0..2).any(|at| Victims::of(&order, &no_slot, NOW).contains(at)));
+    assert!(!chosen(&places, &no_slot).is_empty());
 }
 
 /// A large session costs as much memory as ten small ones, and its handshake twice as much.

@@ -52,14 +52,14 @@ fn a_death_while_room_is_made_loses_at_most_the_victim_and_the_session_in_flight
             fill(lab);
             lab.remove(9);
         },
-        // Expires session 4, then moves nearly everything over overlapping places.
+        // Expires session 4, then moves those up to it over overlapping places.
         |lab| drop(lab.insert(99, 1800, NOW + 100, NOW + 50)),
         |sessions, finished| {
             assert!((1..=20).filter(|n| ![4, 9].contains(n)).all(|n| sessions.contains_key(&n)));
             assert!(!finished || sessions.contains_key(&99));
         },
     );
-    assert!(steps > 1500, "{steps} steps");
+    assert!(steps > 1000, "{steps} steps");
 }
 
 #[test]

@@ -13,7 +13,7 @@ use nix::unistd::geteuid;
 
 use crate::error::{AttachError, CreateError};
 use crate::geometry::{Geometry, HeaderBytes, Plan};
-use crate::layout::{HEADER_FIELDS_BYTES, MAGIC};
+use crate::layout::{HEADER_FIELDS_BYTES, MAGIC, PAGE};
 use crate::segment::Segment;
 use crate::sys::file::{self, FileSystem};
 use crate::sys::process;
@@ -92,23 +92,41 @@ pub(crate) fn attach_fd(fd: OwnedFd, trust: Trust) -> Result<Segment, AttachErro
     attach(File::from(fd), Path::new("the file descriptor"), trust)
 }
 
-/// Reserves, maps and initialises a new file.
+/// Maps, reserves and initialises a new file.
 fn fill(file: File, geometry: Geometry, place: &Path) -> Result<Segment, CreateError> {
     let io = |action| move |source| CreateError::Io { action, target: place.into(), source };
-    file::reserve(&file, geometry.total_bytes).map_err(|source| {
-        match (source.raw_os_error(), FileSystem::of(file.as_fd())) {
+    let bytes = geometry.total_bytes;
+    file::set_len(&file, bytes).map_err(io("reserve memory for"))?;
+    let segment = Segment::map(file, geometry, false).map_err(io("map"))?;
+    use_huge_pages(&segment);
+    file::reserve(segment.file(), 0..bytes).map_err(|source| {
+        // What it got is free again, and is told as such.
+        let _ = file::set_len(segment.file(), 0);
+        match (source.raw_os_error(), FileSystem::of(segment.fd())) {
             (Some(libc::ENOSPC), Ok(space)) => CreateError::NoSpace {
                 path: place.into(),
-                needed: geometry.total_bytes,
+                needed: bytes,
                 free: space.free_bytes,
                 total: space.total_bytes,
             },
             _ => io("reserve memory for")(source),
         }
     })?;
-    let segment = Segment::map(file, geometry, false).map_err(io("map"))?;
     segment.initialise().map_err(io("ask /proc about"))?;
     Ok(segment)
+}
+
+/// Gives a new segment huge pages, as far as there is memory in such pieces: then one translation
+/// of an address does for 64 buckets. The kernel makes none of nothing, so each begins as a small
+/// page; and it copies what is there, so this comes before the rest is reserved.
+fn use_huge_pages(segment: &Segment) {
+    let map = segment.mapping();
+    for start in map.huge_pages() {
+        let first = start as u64..start as u64 + PAGE;
+        if file::reserve(segment.file(), first).is_err() || map.collapse(start).is_err() {
+            return;
+        }
+    }
 }
 
 /// Checks the file, then its header, then maps it. The header is read, not mapped: until its

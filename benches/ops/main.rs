@@ -25,6 +25,7 @@ mod keys;
 #[cfg(shmtls_parts)]
 mod locks;
 mod lookups;
+mod pages;
 #[cfg(feature = "sealing")]
 mod sealing;
 mod sessions;
@@ -43,6 +44,7 @@ fn main() {
     #[cfg(shmtls_parts)]
     locks::group(&mut criterion);
     lookups::groups(&mut criterion);
+    pages::groups(&mut criterion);
     stores::groups(&mut criterion);
     #[cfg(shmtls_parts)]
     keys::group(&mut criterion);

@@ -3,6 +3,7 @@
 use std::ffi::CString;
 use std::fs::File;
 use std::io;
+use std::ops::Range;
 use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -47,15 +48,21 @@ pub(crate) fn publish(file: &File, path: &Path) -> io::Result<()> {
     Ok(linkat(cwd, &itself, cwd, path, AtFlags::AT_SYMLINK_FOLLOW)?)
 }
 
-/// Reserves every page now: a full tmpfs is ENOSPC here and never SIGBUS later.
-pub(crate) fn reserve(file: &File, bytes: u64) -> io::Result<()> {
+/// Makes a new file so long, all holes.
+pub(crate) fn set_len(file: &File, bytes: u64) -> io::Result<()> {
     // The kernel would answer with SIGXFSZ, which ends the process.
     if bytes > file_size_limit() {
         return Err(Errno::EFBIG.into());
     }
-    let bytes = i64::try_from(bytes).map_err(|_| Errno::EFBIG)?;
+    file.set_len(bytes)
+}
+
+/// Reserves every page of a range now: a full tmpfs is ENOSPC here and never SIGBUS later.
+pub(crate) fn reserve(file: &File, bytes: Range<u64>) -> io::Result<()> {
+    let len = i64::try_from(bytes.end - bytes.start).map_err(|_| Errno::EFBIG)?;
+    let start = i64::try_from(bytes.start).map_err(|_| Errno::EFBIG)?;
     loop {
-        match posix_fallocate(file, 0, bytes) {
+        match posix_fallocate(file, start, len) {
             Err(Errno::EINTR) => continue,
             result => return Ok(result?),
         }

@@ -179,5 +179,8 @@ fn no_secret_is_in_the_core_dump_of_who_repaired() {
         play.assert_clean("repairer", &dumps);
         play.morgue.clear("repairer");
     }
-    assert_eq!(cache.stats().repair_kept, 1);
+    // A victim that was killed between publishing session 2 and unlocking its bucket leaves that one
+    // whole as well. This test once expected it to be gone, and failed in one run of some hundred.
+    let kept = cache.stats().repair_kept;
+    assert!((1..=2).contains(&kept), "{kept} kept, of session 1 and perhaps session 2");
 }

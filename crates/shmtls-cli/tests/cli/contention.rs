@@ -80,6 +80,32 @@ fn only_the_watched_line_is_watched() {
     assert!(count(watched, "looks") > 0 && count(watched, "operations") > 0, "{watched}");
 }
 
+/// The limit of memory is measured by copies, which find everything and wait for nobody.
+#[test]
+fn a_copy_does_as_much_without_a_cache() {
+    for (mix, gets, puts) in [("get", true, false), ("half", false, true), ("90/10", true, true)] {
+        let report = bench(&["--mix", mix, "--lines", "robust,copy", "--processes", "2"]);
+        let [robust, copy] = &cells(&report)[..] else { panic!("{report}") };
+        assert_eq!((&robust["line"], &copy["line"]), (&"robust".into(), &"copy".into()));
+        assert!(count(copy, "operations") > count(robust, "operations"), "{mix}: {report}");
+        assert_eq!((count(copy, "lookups"), count(copy, "waits")), (count(copy, "hits"), 0));
+        let measured = ["get_ns", "put_ns"].map(|of| copy[of]["p50"]["median"].is_number());
+        assert_eq!(measured, [gets, puts], "{mix}: {copy}");
+    }
+}
+
+/// A bucket had doubled to 32 KiB and the benchmark counted on 16: what was to be a full table was
+/// just full, and most inserts replaced a session.
+#[test]
+fn a_full_table_has_more_keys_than_room() {
+    let args = ["--mix", "insert", "--buckets", "16", "--processes", "1", "--lines", "robust"];
+    let report = json(
+        &[&["bench", "contention", "--rounds", "1", "--seconds", "100ms"], &args[..]].concat(),
+    );
+    let cell = &cells(&report)[0];
+    assert!(count(cell, "evictions") * 3 > count(cell, "operations"), "{cell}");
+}
+
 #[test]
 fn dead_owners_are_recovered_from_and_a_plain_futex_hangs() {
     let trouble = ["--kill", "60/s", "--stop", "10", "--processes", "2", "--seconds", "200ms"];
@@ -144,7 +170,10 @@ fn options_without_sense() {
         (&["--value", "1MiB"], "16 to 10240 bytes"),
         (&["--seconds", "1ms"], "10ms to 1h"),
         (&["--kill=-1/s"], "0 to 1000 a second"),
-        (&["--lines", "spin"], "possible values: all, robust, watched, plain, pthread, futex"),
+        (
+            &["--lines", "spin"],
+            "possible values: all, robust, watched, plain, pthread, futex, copy",
+        ),
     ];
     for (args, text) in wrong {
         let run = with(&[&["bench", "contention"], args].concat());

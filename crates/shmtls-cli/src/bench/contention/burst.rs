@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
-use shmtls::{Cache, CreateError, Options};
+use shmtls::{Cache, Inspector, Options, SegmentInfo};
 
 use super::arena::{self, Line};
 use super::crew::Crew;
@@ -49,6 +49,8 @@ pub(super) struct Burst {
     pub(super) lookups: u64,
     pub(super) hits: u64,
     pub(super) wrong: u64,
+    /// Sessions that had to go for others.
+    pub(super) evictions: u64,
     pub(super) waits: u64,
     pub(super) deadlines: u64,
     pub(super) recoveries: u64,
@@ -65,24 +67,19 @@ pub(super) struct Burst {
 
 impl Workbench {
     pub(super) fn burst(&self, case: Case, timed: bool, seed: u64) -> Result<Burst, Failure> {
-        let cache = segment(case.buckets).map_err(|error| Failure::of_create(&error))?;
-        let universe = self.universe(case.buckets);
-        self.fill(&cache, universe, seed);
-        self.run(case, (timed, seed), &cache, universe)
-            .map_err(|error| Failure::cannot_open(format!("the benchmark: {error}")))
+        let cache = segment(case.buckets)?;
+        self.run(case, (timed, seed), &cache).map_err(failed)
     }
 
-    fn run(
-        &self,
-        case: Case,
-        (timed, seed): (bool, u64),
-        cache: &Cache,
-        universe: u32,
-    ) -> io::Result<Burst> {
+    fn run(&self, case: Case, (timed, seed): (bool, u64), cache: &Cache) -> io::Result<Burst> {
+        let inspector = inspect(cache)?;
+        let universe = self.universe(&inspector.info());
+        self.fill(cache, universe, seed);
         let (file, shared) = arena::create(self.priority_inheritance)?;
         let arena = shared.arena();
         let task = Task {
             worker: 0,
+            workers: case.processes,
             arena: path_of(file.as_raw_fd()),
             segment: path_of(cache.fd().as_raw_fd()),
             lock: case.lock,
@@ -95,8 +92,6 @@ impl Workbench {
             core: None,
             seed,
         };
-        let inspector = Options::new().inspect_fd(cache.fd().try_clone_to_owned()?);
-        let inspector = inspector.map_err(|error| io::Error::other(chain(&error)))?;
         let n = case.processes as usize;
         let mut crew = Crew::start(n, task, &self.cores, arena)?;
         let mut trouble = Trouble {
@@ -136,10 +131,11 @@ impl Workbench {
     }
 
     /// As many keys as find room, or many more.
-    fn universe(&self, buckets: u32) -> u32 {
-        let a_bucket = BUCKET_BYTES / (self.value.mean() + RECORD_BYTES);
+    fn universe(&self, segment: &SegmentInfo) -> u32 {
+        let a_bucket = segment.bucket_bytes() as u64 / (self.value.mean() + RECORD_BYTES);
         let percent = if self.mix.overfills() { 200 } else { 75 };
-        (u64::from(buckets) * a_bucket * percent / 100).clamp(1, u32::MAX.into()) as u32
+        let universe = segment.buckets() as u64 * a_bucket * percent / 100;
+        universe.clamp(1, u32::MAX.into()) as u32
     }
 
     fn fill(&self, cache: &Cache, universe: u32, seed: u64) {
@@ -153,21 +149,29 @@ impl Workbench {
     }
 }
 
-/// A bucket, and what a record has besides its session.
-const BUCKET_BYTES: u64 = 16 << 10;
-const RECORD_BYTES: u64 = 80;
+/// What a session takes besides its own bytes: a head, its ID, a slot.
+const RECORD_BYTES: u64 = 64;
 
 /// A segment of so many buckets.
-fn segment(buckets: u32) -> Result<Cache, CreateError> {
+fn segment(buckets: u32) -> Result<Cache, Failure> {
     let options = Options::new().processes(2 * arena::WORKERS_MAX as u32);
+    let create =
+        |options: Options| options.create_memfd().map_err(|error| Failure::of_create(&error));
     // What is no bucket takes the same room in any segment of these options.
-    let probe = Options::size(options.clone(), PROBE_BYTES).create_memfd()?;
-    let found = probe.fd().try_clone_to_owned().ok();
-    let info = found.and_then(|fd| Options::new().inspect_fd(fd).ok()).map(|it| it.info());
-    let (has, bucket) =
-        info.map_or((1, BUCKET_BYTES), |it| (it.buckets() as u64, it.bucket_bytes() as u64));
-    let rest = probe.segment_bytes() - has * bucket;
-    options.size(rest + u64::from(buckets) * bucket).create_memfd()
+    let probe = create(Options::size(options.clone(), PROBE_BYTES))?;
+    let info = inspect(&probe).map_err(failed)?.info();
+    let bucket = info.bucket_bytes() as u64;
+    let rest = probe.segment_bytes() - info.buckets() as u64 * bucket;
+    create(options.size(rest + u64::from(buckets) * bucket))
+}
+
+fn inspect(cache: &Cache) -> io::Result<Inspector> {
+    let inspector = Options::new().inspect_fd(cache.fd().try_clone_to_owned()?);
+    inspector.map_err(|error| io::Error::other(chain(&error)))
+}
+
+fn failed(error: io::Error) -> Failure {
+    Failure::cannot_open(format!("the benchmark: {error}"))
 }
 
 const PROBE_BYTES: u64 = 4 << 20;
@@ -191,6 +195,7 @@ impl Burst {
             waits: sum(|line| &line.waits),
             recoveries: sum(|line| &line.recoveries) + toll.own,
             deadlines: 0,
+            evictions: 0,
             unannounced: 0,
             gets: histogram(),
             puts: histogram(),
@@ -216,6 +221,7 @@ impl Burst {
             |counter: fn(&shmtls::Stats) -> u64| counter(after).wrapping_sub(counter(before));
         self.wrong += grown(|it| it.misses_damaged);
         self.deadlines = grown(|it| it.lock_deadlines);
+        self.evictions = grown(|it| it.evicted);
         self.unannounced = grown(|it| it.locks_without_kernel);
         if !lock.is_global() {
             self.waits = grown(|it| it.lock_waits);

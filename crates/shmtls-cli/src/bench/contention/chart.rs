@@ -198,5 +198,6 @@ fn color(lock: Lock) -> RGBColor {
         Lock::Plain => RGBColor(86, 180, 233),
         Lock::Pthread => RGBColor(230, 159, 0),
         Lock::Futex => RGBColor(213, 94, 0),
+        Lock::Copy => RGBColor(110, 110, 110),
     }
 }

@@ -19,6 +19,7 @@ mod arena;
 mod plan;
 mod gate;
 mod sessions;
+mod ground;
 mod workload;
 mod worker;
 mod crew;
@@ -45,6 +46,7 @@ Examples:
   shmtls bench contention --quick                      a first look, in seconds
   shmtls bench contention --svg out.svg --json out.json
   shmtls bench contention --mix insert --buckets 1,16,256,4096 --lines robust,plain
+  shmtls bench contention --mix get --buckets 2500 --lines robust,copy --processes 1,2
   shmtls bench contention --mix half --kill 5/s        what a killed process does to the others
   shmtls bench contention --lines robust,watched --processes 4   what tools cost those they look at
   shmtls bench contention --work 30us --processes 2,8  a handshake's work between operations";
@@ -100,7 +102,7 @@ pub(crate) struct Args {
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum Lines {
-    /// All but `watched`
+    /// All but `watched` and `copy`
     All,
     /// One robust lock per bucket: the library as it is
     Robust,
@@ -112,6 +114,8 @@ enum Lines {
     Pthread,
     /// One plain futex around every operation, as in HAProxy: a dead owner is the end
     Futex,
+    /// No lock and no cache: the same bytes copied from and to random places, the limit of memory
+    Copy,
 }
 
 /// Bursts with less CPU time than this part of what is due are done again.
@@ -261,12 +265,13 @@ fn settled(
 impl Lines {
     fn have(self, lock: Lock) -> bool {
         match self {
-            Self::All => lock != Lock::Watched,
+            Self::All => !matches!(lock, Lock::Watched | Lock::Copy),
             Self::Robust => lock == Lock::Robust,
             Self::Watched => lock == Lock::Watched,
             Self::Plain => lock == Lock::Plain,
             Self::Pthread => lock == Lock::Pthread,
             Self::Futex => lock == Lock::Futex,
+            Self::Copy => lock == Lock::Copy,
         }
     }
 }

@@ -22,11 +22,13 @@ pub(super) enum Lock {
     Pthread,
     /// One plain futex around every operation.
     Futex,
+    /// No lock and no cache: the same bytes, copied from and to random places.
+    Copy,
 }
 
 impl Lock {
-    pub(super) const ALL: [Self; 5] =
-        [Self::Robust, Self::Watched, Self::Plain, Self::Pthread, Self::Futex];
+    pub(super) const ALL: [Self; 6] =
+        [Self::Robust, Self::Watched, Self::Plain, Self::Pthread, Self::Futex, Self::Copy];
 
     pub(super) fn label(self) -> &'static str {
         match self {
@@ -35,6 +37,7 @@ impl Lock {
             Self::Plain => "without robustness",
             Self::Pthread => "one robust pthread mutex",
             Self::Futex => "one plain futex",
+            Self::Copy => "a copy, no cache",
         }
     }
 
@@ -153,6 +156,8 @@ pub(super) enum Keys {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Task {
     pub(super) worker: usize,
+    /// How many there are.
+    pub(super) workers: u32,
     pub(super) arena: String,
     pub(super) segment: String,
     pub(super) lock: Lock,

@@ -41,7 +41,7 @@ impl Sessions {
 
     /// Bytes of the session of `key`, always the same.
     #[inline]
-    fn len(&self, key: u32) -> usize {
+    pub(super) fn len(&self, key: u32) -> usize {
         if let Some(len) = self.fixed {
             return len;
         }

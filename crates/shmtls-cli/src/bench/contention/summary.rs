@@ -54,6 +54,8 @@ pub(super) struct Cell {
     pub(super) hits: u64,
     /// Sessions that were not what was stored.
     pub(super) wrong: u64,
+    /// Sessions that had to go for others.
+    pub(super) evictions: u64,
     pub(super) waits: u64,
     pub(super) deadlines: u64,
     pub(super) recoveries: u64,
@@ -123,6 +125,7 @@ impl Results {
             lookups: self.sum(|burst| burst.lookups),
             hits: self.sum(|burst| burst.hits),
             wrong: self.sum(|burst| burst.wrong),
+            evictions: self.sum(|burst| burst.evictions),
             waits: self.sum(|burst| burst.waits),
             deadlines: self.sum(|burst| burst.deadlines),
             recoveries: self.sum(|burst| burst.recoveries),

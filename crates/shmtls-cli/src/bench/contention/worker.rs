@@ -16,6 +16,7 @@ use shmtls::{Cache, Context, Miss, Options};
 use super::arena::{Arena, Line};
 use super::ffi::{self, Shared};
 use super::gate::Gate;
+use super::ground::Ground;
 use super::plan::{Lock, Task};
 use super::workload::{self, Operation, Workload};
 use crate::exit::Exit;
@@ -72,6 +73,8 @@ struct Worker<'a> {
     arena: &'a Arena,
     line: &'a Line,
     gate: Gate<'a>,
+    /// In place of the cache.
+    ground: Option<Ground>,
     cache: Cache,
     context: Context,
     workload: Workload,
@@ -86,6 +89,8 @@ impl<'a> Worker<'a> {
             arena,
             line: arena.line(task.worker),
             gate: Gate::new(arena, task.lock, task.worker),
+            ground: (task.lock == Lock::Copy)
+                .then(|| Ground::new(cache.segment_bytes() as usize / task.workers as usize)),
             buffer: vec![0; cache.max_session()],
             cache,
             context: workload::context(),
@@ -112,6 +117,7 @@ impl<'a> Worker<'a> {
             let (operation, key) = self.workload.next();
             self.line.doing.store(key, std::sync::atomic::Ordering::Relaxed);
             match operation {
+                _ if self.ground.is_some() => self.copy::<TIMED>(operation, key),
                 Operation::Get => self.get::<TIMED>(key),
                 Operation::Insert => self.insert::<TIMED>(key),
                 Operation::Take => self.take::<TIMED>(key),
@@ -162,6 +168,22 @@ impl<'a> Worker<'a> {
             Err(miss) if is_wrong(Some(miss)) => Line::add(&self.line.wrong, 1),
             Err(_) => {}
         }
+    }
+
+    /// The operation's bytes: a get's and a take's out, an insert's in.
+    #[inline]
+    fn copy<const TIMED: bool>(&mut self, operation: Operation, key: u32) {
+        let Some(ground) = &mut self.ground else { return };
+        if operation == Operation::Insert {
+            let bytes = self.workload.compose(key);
+            timed::<TIMED, _>(&mut self.puts, || ground.copy_in(key, bytes));
+            return;
+        }
+        let times = if operation == Operation::Get { &mut self.gets } else { &mut self.puts };
+        let session = &mut self.buffer[..self.workload.sessions().len(key)];
+        timed::<TIMED, _>(times, || ground.copy_out(key, session));
+        Line::add(&self.line.lookups, 1);
+        self.count_hit(true);
     }
 
     fn count_hit(&self, right: bool) {

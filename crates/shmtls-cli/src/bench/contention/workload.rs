@@ -124,6 +124,7 @@ mod tests {
     fn few_keys_are_wanted_most() {
         let task = Task {
             worker: 0,
+            workers: 1,
             arena: String::new(),
             segment: String::new(),
             lock: super::super::plan::Lock::Robust,

@@ -94,6 +94,18 @@ fn a_copy_does_as_much_without_a_cache() {
     }
 }
 
+#[test]
+fn small_pages_find_the_same() {
+    let args = ["--mix", "get", "--buckets", "256", "--processes", "1", "--lines", "small,robust"];
+    let report = bench(&args);
+    let [robust, small] = &cells(&report)[..] else { panic!("{report}") };
+    assert_eq!((&robust["line"], &small["line"]), (&"robust".into(), &"small".into()));
+    for cell in [robust, small] {
+        assert_eq!((count(cell, "wrong"), count(cell, "lookups")), (0, count(cell, "operations")));
+        assert!(count(cell, "hits") > 0, "{cell}");
+    }
+}
+
 /// A bucket had doubled to 32 KiB and the benchmark counted on 16: what was to be a full table was
 /// just full, and most inserts replaced a session.
 #[test]
@@ -172,7 +184,7 @@ fn options_without_sense() {
         (&["--kill=-1/s"], "0 to 1000 a second"),
         (
             &["--lines", "spin"],
-            "possible values: all, robust, watched, plain, pthread, futex, copy",
+            "possible values: all, robust, watched, small, plain, pthread, futex, copy",
         ),
     ];
     for (args, text) in wrong {

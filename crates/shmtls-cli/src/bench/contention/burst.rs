@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
+use nix::sys::prctl::{get_thp_disable, set_thp_disable};
 use shmtls::{Cache, Inspector, Options, SegmentInfo};
 
 use super::arena::{self, Line};
@@ -67,7 +68,10 @@ pub(super) struct Burst {
 
 impl Workbench {
     pub(super) fn burst(&self, case: Case, timed: bool, seed: u64) -> Result<Burst, Failure> {
-        let cache = segment(case.buckets)?;
+        let cache = match case.lock {
+            Lock::Small => in_small_pages(|| segment(case.buckets)),
+            _ => segment(case.buckets),
+        }?;
         self.run(case, (timed, seed), &cache).map_err(failed)
     }
 
@@ -165,6 +169,16 @@ fn segment(buckets: u32) -> Result<Cache, Failure> {
     create(options.size(rest + u64::from(buckets) * bucket))
 }
 
+/// The kernel makes no huge pages for a process that does not want any.
+fn in_small_pages<R>(create: impl FnOnce() -> Result<R, Failure>) -> Result<R, Failure> {
+    let wanted_none = get_thp_disable().map_err(|errno| failed(errno.into()))?;
+    set_thp_disable(true).map_err(|errno| failed(errno.into()))?;
+    let created = create();
+    // What it spawns inherits this.
+    set_thp_disable(wanted_none).map_err(|errno| failed(errno.into()))?;
+    created
+}
+
 fn inspect(cache: &Cache) -> io::Result<Inspector> {
     let inspector = Options::new().inspect_fd(cache.fd().try_clone_to_owned()?);
     inspector.map_err(|error| io::Error::other(chain(&error)))
@@ -232,5 +246,21 @@ impl Burst {
 
     pub(super) fn mops(&self) -> f64 {
         self.operations as f64 / self.seconds / 1e6
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whatever becomes of the segment, its workers may have huge pages.
+    #[test]
+    fn small_pages_are_for_one_segment_only() {
+        let forbidden = || get_thp_disable().expect("Linux 3.15");
+        let before = forbidden();
+        assert!(in_small_pages(|| Ok(forbidden())).expect("prctl"));
+        assert_eq!(forbidden(), before);
+        assert!(in_small_pages(|| Err::<(), _>(Failure::usage("no"))).is_err());
+        assert_eq!(forbidden(), before);
     }
 }

@@ -195,6 +195,7 @@ fn color(lock: Lock) -> RGBColor {
     match lock {
         Lock::Robust => RGBColor(0, 114, 178),
         Lock::Watched => RGBColor(0, 158, 115),
+        Lock::Small => RGBColor(204, 121, 167),
         Lock::Plain => RGBColor(86, 180, 233),
         Lock::Pthread => RGBColor(230, 159, 0),
         Lock::Futex => RGBColor(213, 94, 0),

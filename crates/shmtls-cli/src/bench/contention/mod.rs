@@ -46,7 +46,7 @@ Examples:
   shmtls bench contention --quick                      a first look, in seconds
   shmtls bench contention --svg out.svg --json out.json
   shmtls bench contention --mix insert --buckets 1,16,256,4096 --lines robust,plain
-  shmtls bench contention --mix get --buckets 2500 --lines robust,copy --processes 1,2
+  shmtls bench contention --mix get --buckets 250,2500 --lines robust,small,copy --processes 1
   shmtls bench contention --mix half --kill 5/s        what a killed process does to the others
   shmtls bench contention --lines robust,watched --processes 4   what tools cost those they look at
   shmtls bench contention --work 30us --processes 2,8  a handshake's work between operations";
@@ -102,12 +102,14 @@ pub(crate) struct Args {
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum Lines {
-    /// All but `watched` and `copy`
+    /// All but `watched`, `small` and `copy`
     All,
     /// One robust lock per bucket: the library as it is
     Robust,
     /// The same, while `stat`, `ls`, `check` and `events` look at the segment all the time
     Watched,
+    /// The same in pages of 4 KiB: what huge pages are worth
+    Small,
     /// The same code with nothing announced to the kernel: the price of robustness
     Plain,
     /// One robust pthread mutex around every operation, as in httpd
@@ -265,9 +267,10 @@ fn settled(
 impl Lines {
     fn have(self, lock: Lock) -> bool {
         match self {
-            Self::All => !matches!(lock, Lock::Watched | Lock::Copy),
+            Self::All => !matches!(lock, Lock::Watched | Lock::Small | Lock::Copy),
             Self::Robust => lock == Lock::Robust,
             Self::Watched => lock == Lock::Watched,
+            Self::Small => lock == Lock::Small,
             Self::Plain => lock == Lock::Plain,
             Self::Pthread => lock == Lock::Pthread,
             Self::Futex => lock == Lock::Futex,

@@ -16,6 +16,8 @@ pub(super) enum Lock {
     Robust,
     /// The same, while tools look at the segment all the time.
     Watched,
+    /// The same, in a segment without huge pages.
+    Small,
     /// The same code, with nothing announced to the kernel.
     Plain,
     /// One robust pthread mutex around every operation.
@@ -27,13 +29,21 @@ pub(super) enum Lock {
 }
 
 impl Lock {
-    pub(super) const ALL: [Self; 6] =
-        [Self::Robust, Self::Watched, Self::Plain, Self::Pthread, Self::Futex, Self::Copy];
+    pub(super) const ALL: [Self; 7] = [
+        Self::Robust,
+        Self::Watched,
+        Self::Small,
+        Self::Plain,
+        Self::Pthread,
+        Self::Futex,
+        Self::Copy,
+    ];
 
     pub(super) fn label(self) -> &'static str {
         match self {
             Self::Robust => "per-bucket robust",
             Self::Watched => "per-bucket, watched",
+            Self::Small => "per-bucket, small pages",
             Self::Plain => "without robustness",
             Self::Pthread => "one robust pthread mutex",
             Self::Futex => "one plain futex",

@@ -102,10 +102,10 @@ impl Mapping {
     /// `PR_SET_THP_DISABLE` forbids it (prctl(2), madvise(2)).
     pub(crate) fn collapse(&self, start: usize) -> io::Result<()> {
         assert!(start + HUGE_PAGE <= self.len);
-        // SAFETY: what the pages hold stays as it is, and they lie inside the mapping.
-        let done = unsafe {
-            libc::madvise(self.as_ptr().add(start).cast(), HUGE_PAGE, libc::MADV_COLLAPSE)
-        };
+        // SAFETY: `start` lies inside the mapping, by the assertion.
+        let first = unsafe { self.as_ptr().add(start) };
+        // SAFETY: what the pages hold stays as it is, and all lie inside the mapping.
+        let done = unsafe { libc::madvise(first.cast(), HUGE_PAGE, libc::MADV_COLLAPSE) };
         Errno::result(done)?;
         Ok(())
     }

@@ -23,8 +23,9 @@ fn mappings(file: &File) -> usize {
 
 fn fill(map: &Mapping, byte: impl Fn(usize) -> u8) {
     (0..map.len()).for_each(|at| {
+        let here = map.as_ptr().wrapping_add(at);
         // SAFETY: it lies inside the mapping, which is writable and this test's alone.
-        unsafe { map.as_ptr().add(at).write(byte(at)) }
+        unsafe { here.write(byte(at)) }
     });
 }
 
@@ -61,7 +62,7 @@ fn a_huge_page_holds_what_the_small_ones_held() {
     let bytes = 2 * HUGE_PAGE + PAGE;
     let file = file_of(bytes);
     let map = Mapping::new(&file, bytes, false).expect("addresses");
-    let byte = |at: usize| (at / 3 ^ at >> 13) as u8;
+    let byte = |at: usize| ((at / 3) ^ (at >> 13)) as u8;
     fill(&map, byte);
     let made = map.huge_pages().filter(|start| map.collapse(*start).is_ok()).count();
     println!("{made} huge pages");

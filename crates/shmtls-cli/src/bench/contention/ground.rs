@@ -30,6 +30,7 @@ impl Ground {
 
     fn place(&self, key: u32, len: usize) -> usize {
         let range = (self.bytes.len() - len) as u128;
-        (u128::from(mix(u64::from(key) ^ self.last)) * range >> u64::BITS) as usize
+        let random = u128::from(mix(u64::from(key) ^ self.last));
+        ((random * range) >> u64::BITS) as usize
     }
 }

@@ -1,32 +1,22 @@
-//! What huge pages are worth, and how a lookup grows with the cache: a hit among ten thousand, a
-//! hundred thousand and a million sessions, in small pages and in huge ones, and a copy of the same
-//! bytes from a random cold place.
+//! What huge pages are worth to whoever makes a segment, and to each worker that attaches. What they
+//! are worth to a lookup, `shmtls bench contention --lines robust,small` says round by round.
 
-use std::hint::black_box;
-
-use criterion::{Criterion, Throughput};
+use criterion::Criterion;
 use nix::sys::prctl::set_thp_disable;
-use shmtls::Cache;
+use shmtls::{Cache, Options};
 
-use crate::sessions::{context, filled, id, mix, unless_test};
-
-const SIZE: usize = 584;
+use crate::sessions::unless_test;
 
 pub(crate) fn groups(c: &mut Criterion) {
-    for (name, sessions) in [("10k", 10_000), ("100k", 100_000), ("1M", 1_000_000)] {
-        let sessions = unless_test(sessions);
-        let mut group = c.benchmark_group(format!("pages, {name} sessions"));
-        group.throughput(Throughput::Elements(1)).sample_size(20);
-        copy(&mut group, sessions);
+    for mib in [32, 512] {
+        let mut group = c.benchmark_group(format!("pages, {mib} MiB"));
+        group.sample_size(10);
         for (kind, huge) in [("small", false), ("huge", true)] {
-            let mut cache = None;
-            group.bench_function(format!("get hit, {kind} pages"), |b| {
-                let cache = cache.get_or_insert_with(|| in_pages(huge, sessions));
-                let (context, mut n, mut buf) = (context(), 0, [0; SIZE]);
-                b.iter(|| {
-                    n += 1;
-                    cache.get(&context, &id(mix(n) % sessions), &mut buf).is_ok()
-                });
+            let cache = created(huge, mib);
+            let fd = || cache.fd().try_clone_to_owned().expect("a descriptor");
+            group.bench_function(format!("create, {kind}"), |b| b.iter(|| created(huge, mib)));
+            group.bench_function(format!("attach, {kind}"), |b| {
+                b.iter(|| Options::new().attach_fd(fd()).expect("it was made just now"));
             });
         }
         group.finish();
@@ -34,27 +24,9 @@ pub(crate) fn groups(c: &mut Criterion) {
 }
 
 /// The kernel makes no huge pages for a process that does not want any.
-fn in_pages(huge: bool, sessions: u64) -> Cache {
+fn created(huge: bool, mib: u64) -> Cache {
     set_thp_disable(!huge).expect("Linux 3.15");
-    let cache = filled(sessions, SIZE, 125);
+    let cache = Options::new().size(unless_test(mib).max(4) << 20).create_memfd();
     set_thp_disable(false).expect("Linux 3.15");
-    cache
+    cache.expect("a segment")
 }
-
-/// Which place is next is known from the last one only, as in a lookup.
-fn copy(group: &mut Group<'_>, sessions: u64) {
-    let stride = SIZE + 100;
-    let mut cold = Vec::new();
-    group.bench_function("copy from a cold place, one at a time", |b| {
-        cold.resize(sessions as usize * stride, 0x5a_u8);
-        let (mut n, mut last, mut buf) = (0, 0, [0; SIZE]);
-        b.iter(|| {
-            n += 1;
-            let at = ((mix(n) ^ last) % sessions) as usize * stride;
-            buf.copy_from_slice(black_box(&cold[at..at + SIZE]));
-            last = u64::from(black_box(buf[0]));
-        });
-    });
-}
-
-type Group<'a> = criterion::BenchmarkGroup<'a, criterion::measurement::WallTime>;

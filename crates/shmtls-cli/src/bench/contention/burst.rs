@@ -7,18 +7,18 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
-use nix::sys::prctl::{get_thp_disable, set_thp_disable};
-use shmtls::{Cache, Inspector, Options, SegmentInfo};
+use shmtls::{Cache, SegmentInfo};
 
 use super::arena::{self, Line};
 use super::crew::Crew;
 use super::plan::{Keys, Lock, Mix, Task, Value};
+use super::segment::{self, failed, inspect};
 use super::sessions::{Random, Sessions};
 use super::trouble::{Toll, Trouble};
 use super::watchers::Watchers;
 use super::worker::{Seen, histogram};
 use super::workload;
-use crate::failure::{Failure, chain};
+use crate::failure::Failure;
 
 /// What every burst of a run has in common.
 #[derive(Debug)]
@@ -68,17 +68,16 @@ pub(super) struct Burst {
 
 impl Workbench {
     pub(super) fn burst(&self, case: Case, timed: bool, seed: u64) -> Result<Burst, Failure> {
-        let cache = match case.lock {
-            Lock::Small => in_small_pages(|| segment(case.buckets)),
-            _ => segment(case.buckets),
-        }?;
+        let cache = segment::create(case.lock, case.buckets)?;
         self.run(case, (timed, seed), &cache).map_err(failed)
     }
 
     fn run(&self, case: Case, (timed, seed): (bool, u64), cache: &Cache) -> io::Result<Burst> {
         let inspector = inspect(cache)?;
         let universe = self.universe(&inspector.info());
-        self.fill(cache, universe, seed);
+        if case.lock != Lock::Copy {
+            self.fill(cache, universe, seed);
+        }
         let (file, shared) = arena::create(self.priority_inheritance)?;
         let arena = shared.arena();
         let task = Task {
@@ -107,8 +106,8 @@ impl Workbench {
             toll: Toll::default(),
         };
         let before = cache.stats();
-        let segment = format!("pid:{}:{}", std::process::id(), cache.fd().as_raw_fd());
-        let watchers = (case.lock == Lock::Watched).then(|| Watchers::start(&segment));
+        let name = format!("pid:{}:{}", std::process::id(), cache.fd().as_raw_fd());
+        let watchers = (case.lock == Lock::Watched).then(|| Watchers::start(&name));
         arena.start();
         let start = Instant::now();
         trouble.make(&mut crew, (self.kill, self.stop), start + self.duration)?;
@@ -155,40 +154,6 @@ impl Workbench {
 
 /// What a session takes besides its own bytes: a head, its ID, a slot.
 const RECORD_BYTES: u64 = 64;
-
-/// A segment of so many buckets.
-fn segment(buckets: u32) -> Result<Cache, Failure> {
-    let options = Options::new().processes(2 * arena::WORKERS_MAX as u32);
-    let create =
-        |options: Options| options.create_memfd().map_err(|error| Failure::of_create(&error));
-    // What is no bucket takes the same room in any segment of these options.
-    let probe = create(Options::size(options.clone(), PROBE_BYTES))?;
-    let info = inspect(&probe).map_err(failed)?.info();
-    let bucket = info.bucket_bytes() as u64;
-    let rest = probe.segment_bytes() - info.buckets() as u64 * bucket;
-    create(options.size(rest + u64::from(buckets) * bucket))
-}
-
-/// The kernel makes no huge pages for a process that does not want any.
-fn in_small_pages<R>(create: impl FnOnce() -> Result<R, Failure>) -> Result<R, Failure> {
-    let wanted_none = get_thp_disable().map_err(|errno| failed(errno.into()))?;
-    set_thp_disable(true).map_err(|errno| failed(errno.into()))?;
-    let created = create();
-    // What it spawns inherits this.
-    set_thp_disable(wanted_none).map_err(|errno| failed(errno.into()))?;
-    created
-}
-
-fn inspect(cache: &Cache) -> io::Result<Inspector> {
-    let inspector = Options::new().inspect_fd(cache.fd().try_clone_to_owned()?);
-    inspector.map_err(|error| io::Error::other(chain(&error)))
-}
-
-fn failed(error: io::Error) -> Failure {
-    Failure::cannot_open(format!("the benchmark: {error}"))
-}
-
-const PROBE_BYTES: u64 = 4 << 20;
 
 /// Where a worker finds an open file of ours.
 fn path_of(fd: RawFd) -> String {
@@ -246,21 +211,5 @@ impl Burst {
 
     pub(super) fn mops(&self) -> f64 {
         self.operations as f64 / self.seconds / 1e6
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Whatever becomes of the segment, its workers may have huge pages.
-    #[test]
-    fn small_pages_are_for_one_segment_only() {
-        let forbidden = || get_thp_disable().expect("Linux 3.15");
-        let before = forbidden();
-        assert!(in_small_pages(|| Ok(forbidden())).expect("prctl"));
-        assert_eq!(forbidden(), before);
-        assert!(in_small_pages(|| Err::<(), _>(Failure::usage("no"))).is_err());
-        assert_eq!(forbidden(), before);
     }
 }

@@ -18,6 +18,7 @@ mod ffi;
 mod arena;
 mod plan;
 mod gate;
+mod segment;
 mod sessions;
 mod ground;
 mod workload;

@@ -101,16 +101,20 @@ impl Storm {
         table::add(&row);
         assert_eq!(row.late, 0, "{told}: somebody waited for too long: {row}");
         let late_wakes = stats.lock_late_wakes;
-        // Who was woken may be killed for want of memory before he has the lock: then the next one
-        // comes by his slice.
-        let swallowed = if self.plan.starves { stats.recoveries() } else { 0 };
-        assert!(late_wakes <= row.ops / 5000 + swallowed, "{told}: wake-ups are lost: {row}");
+        // Nobody passes on the wake-up of one whose memory is taken before the kernel has read his
+        // robust list: then the next one comes by his slice.
+        let is_heard = matches!(self.death, Death::Killed);
+        let swallowed = if is_heard { 0 } else { stats.recoveries() };
+        // A private futex loses a third of them, a crowded machine delays one in two hundred.
+        let delayed = stats.lock_waits / 20;
+        assert!(late_wakes <= delayed + swallowed, "{told}: wake-ups are lost: {row}");
         // Wide windows may fill a deadline, one behind the other, and so may waits for memory.
         let is_prompt = self.ids == Ids::Fresh && !battery::IS_WIDE && !self.plan.starves;
         if delay < CROWDED && is_prompt {
             assert_eq!(row.busy, 0, "{told}: nobody was kept from a core, but: {row}");
             // Who is woken and stands still does not take the lock.
-            assert!(self.stops || late_wakes == 0, "{told}: {late_wakes} late wakes: {row}");
+            let is_told = is_heard && !self.stops;
+            assert!(!is_told || late_wakes == 0, "{told}: {late_wakes} late wakes: {row}");
         }
         // What the owner's death tore was never in its slot.
         assert_eq!(stats.repair_lost, 0, "{told}: {row}");

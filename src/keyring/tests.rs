@@ -155,7 +155,7 @@ fn a_reader_does_not_wait_for_whoever_clears_up() {
     lab.0.lock.store(1 | OWNER_DIED, Relaxed);
     let start = std::time::Instant::now();
     assert_eq!(numbers(&lab.read()), [3, 2]);
-    assert!(start.elapsed() < PATIENCE.deadline / 4, "{:?}", start.elapsed());
+    assert!(start.elapsed() < PATIENCE.deadline, "{:?}", start.elapsed());
 }
 
 #[test]

@@ -98,7 +98,8 @@ impl Context {
     }
 
     /// A context from a cryptographic digest (SHA-256, say) of all that must agree between two
-    /// handshakes. The first 8 bytes are used: who wants to meet one of another's tries 2^64 times.
+    /// handshakes. The first 8 bytes are used: who wants to meet one of another's tries 2^64 times,
+    /// who may choose what goes into both of them 2^32 times.
     pub fn from_digest(digest: &[u8; 32]) -> Self {
         let mut bytes = [0; Self::LEN];
         bytes.copy_from_slice(&digest[..Self::LEN]);

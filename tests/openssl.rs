@@ -19,6 +19,8 @@ mod resuming;
 mod session_api;
 #[path = "openssl/single_use.rs"]
 mod single_use;
+#[path = "openssl/stateless.rs"]
+mod stateless;
 #[path = "openssl/tickets.rs"]
 mod tickets;
 #[path = "common/tls_lab.rs"]

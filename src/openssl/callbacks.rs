@@ -6,7 +6,8 @@ use std::time::UNIX_EPOCH;
 use openssl::error::ErrorStack;
 use openssl::ex_data::Index;
 use openssl::ssl::{
-    Ssl, SslContextBuilder, SslOptions, SslRef, SslSession, SslVerifyMode, SslVersion,
+    Ssl, SslContextBuilder, SslOptions, SslRef, SslSession, SslSessionRef, SslVerifyMode,
+    SslVersion,
 };
 
 use super::context::Host;
@@ -32,10 +33,10 @@ pub(super) fn install(builder: &mut SslContextBuilder) -> Result<(), ErrorStack>
 fn store(ssl: &mut SslRef, session: SslSession) {
     let Some(host) = Host::of(ssl.ssl_context()) else { return };
     let protocol = ffi::protocol(&session);
-    let stateful = ffi::options(ssl).contains(SslOptions::NO_TICKET);
-    if protocol == TLS1_3 && !stateful {
+    if protocol == TLS1_3 && !is_stateful(ssl) {
         return; // The client gets the session itself in its ticket: nobody would look it up here.
     }
+    begin_life(ssl, &session);
     let (Ok(id), Ok(bytes)) = (SessionId::new(session.id()), der::encode(&session)) else { return };
 
     let mut expiry = Expiry::after(host.lifetime);
@@ -58,6 +59,19 @@ fn store(ssl: &mut SslRef, session: SslSession) {
         issued.truncate(MAX_ISSUED - 1);
         issued.insert(0, entry);
     }
+}
+
+/// A session that a full handshake made lives as long as this host says: OpenSSL gave it the time
+/// of the context that the connection was accepted with.
+pub(super) fn begin_life(ssl: &SslRef, session: &SslSessionRef) {
+    if let Some(host) = Host::of(ssl.ssl_context()).filter(|_| !ssl.session_reused()) {
+        ffi::set_session_timeout(session, host.lifetime.as_secs() as u32);
+    }
+}
+
+/// Whether tickets are IDs of sessions in the cache.
+pub(super) fn is_stateful(ssl: &SslRef) -> bool {
+    ffi::options(ssl).contains(SslOptions::NO_TICKET)
 }
 
 /// A client wants to resume.
@@ -84,6 +98,7 @@ fn resume(ssl: &mut SslRef, id: &[u8]) -> Option<SslSession> {
     let connection = Connection::of_mut(ssl);
     connection.kept =
         (stored.protocol() == TLS1_3).then(|| Kept { entry: entry.clone(), session: stored });
+    connection.bound = Some(entry.context);
     connection.resumed = Some(Resumed { entry, expiry, policy, settled: false });
     Some(session)
 }
@@ -97,6 +112,8 @@ struct Connection {
     resumed: Option<Resumed>,
     /// A ticket was decrypted: the policy that its session was checked against.
     ticket: Option<Policy>,
+    /// What the session was bound to that was found or decrypted.
+    bound: Option<Context>,
     /// The chain of resumptions ends here: another ticket would begin a second life.
     is_last: bool,
     /// Newest first.
@@ -180,7 +197,8 @@ impl ffi::Watch for Connection {
         match progress {
             Progress::HandshakeStart => {
                 let connection = Connection::of_mut(ssl);
-                (connection.kept, connection.resumed, connection.ticket) = (None, None, None);
+                (connection.kept, connection.resumed) = (None, None);
+                (connection.ticket, connection.bound) = (None, None);
             }
             Progress::Step => settle(ssl),
             Progress::HandshakeDone => Connection::of_mut(ssl).kept = None,
@@ -204,10 +222,19 @@ pub(super) fn may_have_ticket(ssl: &SslRef) -> bool {
     Connection::of(ssl).is_none_or(|connection| !connection.is_last)
 }
 
-/// The client showed a ticket that we could decrypt.
-pub(super) fn offered_ticket(ssl: &mut SslRef) {
+/// The client showed a ticket that we could decrypt, and that is bound to what it asks for.
+pub(super) fn offered_ticket(ssl: &mut SslRef, bound: Context) {
     let policy = Host::of(ssl.ssl_context()).map(|host| Policy::of(host, ssl));
-    Connection::of_mut(ssl).ticket = policy;
+    let connection = Connection::of_mut(ssl);
+    (connection.ticket, connection.bound) = (policy, Some(bound));
+}
+
+/// What a renewed ticket of TLS 1.2 is bound to: the same as the one before. OpenSSL knows the
+/// server name of such a connection only if a servername callback had accepted it
+/// (`SSL_get_servername(3)`).
+pub(super) fn resumed_under(ssl: &SslRef) -> Option<Context> {
+    let bound = Connection::of(ssl)?.bound;
+    bound.filter(|_| ssl.session_reused() && !is_tls13(ssl))
 }
 
 /// The last look at a resumption before the ServerHello: a servername callback may have moved the
@@ -239,8 +266,10 @@ fn settle(ssl: &mut SslRef) {
         // Not 0: OpenSSL reads that back as its default, and then finds that the ticket has grown.
         let remaining = expiry.remaining().as_secs();
         Connection::of_mut(ssl).is_last = remaining == 0;
-        let remaining = remaining.max(1);
-        ffi::set_session_timeout(ssl, u32::try_from(remaining).unwrap_or(u32::MAX));
+        let remaining = u32::try_from(remaining.max(1)).unwrap_or(u32::MAX);
+        if let Some(session) = ssl.session() {
+            ffi::set_session_timeout(session, remaining);
+        }
     }
 }
 

@@ -10,6 +10,7 @@ use openssl::hash::MessageDigest;
 use openssl::sha::Sha256;
 use openssl::ssl::{NameType, SslContext, SslContextBuilder, SslContextRef, SslRef, SslVerifyMode};
 use openssl::x509::X509;
+use openssl::x509::store::X509StoreRef;
 
 use super::ffi;
 use crate::{Cache, Context};
@@ -118,11 +119,18 @@ pub(super) fn digest(
     hash.update(&ctx.verify_mode().bits().to_be_bytes());
     let names = ffi::client_ca_names(builder).into_iter().flatten().map(|name| name.to_der());
     list(&mut hash, &names.collect::<Result<Vec<_>, _>>()?);
-    // OpenSSL sorts its store when it likes to.
-    let mut trusted = fingerprints(ctx.cert_store().all_certificates().iter())?;
-    trusted.sort_unstable();
-    list(&mut hash, &trusted);
+    list(&mut hash, &trusted(ctx.cert_store())?);
+    if let Some(store) = ffi::verify_store(builder) {
+        list(&mut hash, &trusted(store)?);
+    }
     Ok(hash.finish())
+}
+
+/// OpenSSL sorts its store when it likes to.
+fn trusted(store: &X509StoreRef) -> Result<Vec<Vec<u8>>, ErrorStack> {
+    let mut trusted = fingerprints(store.all_certificates().iter())?;
+    trusted.sort_unstable();
+    Ok(trusted)
 }
 
 fn fingerprints<C: AsRef<openssl::x509::X509Ref>>(

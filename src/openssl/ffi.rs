@@ -14,6 +14,7 @@ use openssl::ssl::{
     SslContextBuilder, SslContextRef, SslOptions, SslRef, SslSession, SslSessionRef,
 };
 use openssl::stack::StackRef;
+use openssl::x509::store::X509StoreRef;
 use openssl::x509::{X509, X509Name};
 use openssl_sys as sys;
 
@@ -26,6 +27,7 @@ pub(super) type InfoCallback = unsafe extern "C" fn(*const sys::SSL, c_int, c_in
 // From <openssl/ssl.h> and <openssl/tls1.h> of OpenSSL 3.0.
 const SSL_CTRL_SELECT_CURRENT_CERT: c_int = 116;
 const SSL_CTRL_SET_CURRENT_CERT: c_int = 117;
+const SSL_CTRL_GET_VERIFY_CERT_STORE: c_int = 137;
 const SSL_CERT_SET_FIRST: c_long = 1;
 const SSL_CERT_SET_NEXT: c_long = 2;
 const SSL_CB_HANDSHAKE_START: c_int = 0x10;
@@ -94,6 +96,17 @@ pub(super) fn client_ca_names(builder: &SslContextBuilder) -> Option<&StackRef<X
     // SAFETY: a non-null list belongs to the SSL_CTX, whose builder the result borrows; setting
     // another list needs that builder exclusively.
     (!names.is_null()).then(|| unsafe { StackRef::from_ptr(names) })
+}
+
+/// The store that client certificates are verified with, where it is another than the context's.
+pub(super) fn verify_store(builder: &SslContextBuilder) -> Option<&X509StoreRef> {
+    let mut store: *mut sys::X509_STORE = ptr::null_mut();
+    let found = (&raw mut store).cast();
+    // SAFETY: the SSL_CTX is live; the command stores a pointer in `store`, and adds no reference.
+    unsafe { sys::SSL_CTX_ctrl(builder.as_ptr(), SSL_CTRL_GET_VERIFY_CERT_STORE, 0, found) };
+    // SAFETY: a non-null store belongs to the SSL_CTX, whose builder the result borrows; setting
+    // another one needs that builder exclusively.
+    (!store.is_null()).then(|| unsafe { X509StoreRef::from_ptr(store) })
 }
 
 /// The session callback that is set already, if any.
@@ -173,13 +186,12 @@ pub(super) fn protocol(session: &SslSessionRef) -> u16 {
     u16::try_from(version).unwrap_or_default()
 }
 
-/// Sets the lifetime of the connection's own session, which its next ticket inherits.
-pub(super) fn set_session_timeout(ssl: &mut SslRef, seconds: u32) {
-    if let Some(session) = ssl.session() {
-        // SAFETY: the session is live, and this stores a number. The session is one that the get
-        // callback decoded for this SSL alone, at a point where OpenSSL itself still writes to it.
-        unsafe { SSL_SESSION_set_timeout(session.as_ptr(), c_long::from(seconds)) };
-    }
+/// Sets the lifetime of a session. Only for one that belongs to a single connection, which is in
+/// its handshake: the next ticket inherits it.
+pub(super) fn set_session_timeout(session: &SslSessionRef, seconds: u32) {
+    // SAFETY: the session is live, and this stores a number. There is no internal cache that would
+    // share it (`NO_INTERNAL`), and in a handshake OpenSSL itself still writes to it.
+    unsafe { SSL_SESSION_set_timeout(session.as_ptr(), c_long::from(seconds)) };
 }
 
 /// Ends a connection as if both sides had closed it: its handshake fails at the next read.

@@ -42,7 +42,9 @@
 //! mode of the connection. OpenSSL compares neither of the last two, which is how sessions of an
 //! open host came to resume at one that demands client certificates (CVE-2025-23419,
 //! CVE-2025-23048). What the application's own certificate or verify callback decides cannot be
-//! seen: give hosts that differ in it different names.
+//! seen, nor the trusted certificates that OpenSSL looks up in a directory when it needs them, nor a
+//! store that one connection has (`SSL_set1_verify_cert_store(3)`): give hosts that differ in these
+//! different names.
 //!
 //! A server that switches contexts by server name attaches all of them, and switches in the
 //! **client-hello callback**: OpenSSL looks up sessions right after it. Its servername callback
@@ -50,9 +52,9 @@
 //! find a session before it switches (because the routing of its name has changed since), then the
 //! handshake fails and the session is removed; the client's next one is a full handshake.
 //!
-//! All this holds for tickets under shared keys too: what a session in the cache is found under is
-//! written into the ticket (`SSL_CTX_set_session_ticket_cb(3)`), and one that was issued under
-//! something else is a full handshake.
+//! All this holds for tickets that clients keep too, whoever has their keys: what a session in the
+//! cache is found under is written into the ticket (`SSL_CTX_set_session_ticket_cb(3)`), and one that
+//! was issued under something else is a full handshake.
 //!
 //! # Early data (0-RTT)
 //!
@@ -92,6 +94,7 @@ mod der;
 mod error;
 mod ffi;
 mod session_api;
+mod ticket_binding;
 mod ticket_keys;
 
 use std::time::Duration;
@@ -209,7 +212,7 @@ impl Config {
 /// Call it **last**, when the certificates with their private keys and the policy for client
 /// certificates are set: sessions are bound to them. What it sets: the cache mode (`SERVER`, and
 /// `NO_INTERNAL`, or else an exiting worker's `SSL_CTX_free` would tell of the end of every
-/// session), the session ID context, the timeout, the new and get callbacks; with
+/// session), the session ID context, the timeout, the new, get and session ticket callbacks; with
 /// [`Tickets::Stateful`] also `SSL_OP_NO_TICKET`, one ticket per TLS 1.3 handshake, and, unless
 /// tickets are reused, `SSL_OP_NO_ANTI_REPLAY`. The context keeps a handle of the cache.
 ///
@@ -243,6 +246,7 @@ pub fn attach(
     if config.tickets == Tickets::SharedKeys {
         ticket_keys::install(builder);
     }
+    ticket_binding::install(builder);
     if config.single_use() {
         // Also without early data: then whoever turns it on later finds it safe, and not dead.
         builder.set_options(ffi::NO_ANTI_REPLAY);

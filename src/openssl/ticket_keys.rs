@@ -10,7 +10,6 @@ use openssl::ssl::{SslContextBuilder, SslRef, SslVersion};
 use super::callbacks;
 use super::context::Host;
 use super::ffi::ticket::{self, Decision, TicketCrypto};
-use crate::Context;
 use crate::keyring::Ring;
 use crate::session::now_secs;
 use crate::stats::Counter;
@@ -68,22 +67,6 @@ impl ticket::TicketKeys for SharedKeys {
         // always gets another; before, it needs one only when the key is about to go.
         let is_tls13 = ssl.version2() == Some(SslVersion::TLS1_3);
         Ok(if is_tls13 || !is_current { Decision::AcceptAndRenew } else { Decision::Accept })
-    }
-
-    /// The same that a session in the cache is found under.
-    fn binding(ssl: &SslRef) -> Option<Context> {
-        Some(Host::of(ssl.ssl_context())?.served_as(ssl))
-    }
-
-    fn may_resume(ssl: &mut SslRef, binding: &[u8]) -> bool {
-        let Some(host) = Host::of(ssl.ssl_context()) else { return false };
-        let same = host.asked_for(ssl).is_some_and(|context| context.as_bytes() == binding);
-        if same {
-            callbacks::offered_ticket(ssl);
-        } else {
-            host.cache.count(Counter::TicketsOtherContext);
-        }
-        same
     }
 }
 

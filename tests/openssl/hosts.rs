@@ -11,6 +11,7 @@ use openssl::ssl::{
     ClientHelloResponse, NameType, SniError, Ssl, SslContext, SslContextBuilder, SslRef,
     SslSession, SslVerifyMode, SslVersion,
 };
+use openssl::x509::store::{X509Store, X509StoreBuilder};
 use shmtls::Cache;
 use shmtls::openssl::{Config, attach, context};
 
@@ -210,7 +211,7 @@ fn a_connection_with_a_stricter_verify_mode_resumes_no_other() {
 fn every_part_of_a_hosts_identity_separates() {
     let another = Identity::new("another");
     type Change = fn(&mut SslContextBuilder, &Identity);
-    let changes: [(&str, Change); 6] = [
+    let changes: [(&str, Change); 7] = [
         ("certificate", |b, another| {
             b.set_certificate(&another.certificate).unwrap();
             b.set_private_key(&another.key).unwrap();
@@ -224,6 +225,9 @@ fn every_part_of_a_hosts_identity_separates() {
         ("client CA names", |b, another| b.add_client_ca(&another.certificate).unwrap()),
         ("trusted certificate", |b, another| {
             b.cert_store_mut().add_cert(another.certificate.clone()).unwrap();
+        }),
+        ("trusted certificate of another store", |b, another| {
+            b.set_verify_cert_store(store_of(another)).unwrap();
         }),
         ("nothing", |_, _| {}),
     ];
@@ -250,6 +254,35 @@ fn every_part_of_a_hosts_identity_separates() {
     let renamed = server_with(&cache, &Config::new("other lab"));
     assert_ne!(context(&renamed, None), context(&plain, None));
     assert_eq!(context(&unattached().build(), None), None);
+}
+
+/// A store of their own is what client certificates are verified with, then. It was not looked at:
+/// what a client of one authority had got resumed where only those of another are let in.
+#[test]
+fn whom_another_store_trusts_is_part_of_a_hosts_identity() {
+    let (cache, another) = (cache(), Identity::new("another"));
+    let trusting = |authority: &Identity| {
+        let mut builder = unattached();
+        builder.set_verify(GUARD);
+        builder.set_verify_cert_store(store_of(authority)).unwrap();
+        attach(&mut builder, &cache, &Config::new("lab")).unwrap();
+        builder.build()
+    };
+    let (ours, others) = (trusting(&CLIENT), trusting(&another));
+    for version in VERSIONS {
+        let client = || with_certificate(version, OPEN);
+        assert!(client().try_visit(&others).is_err(), "{version:?}: they do not know us");
+        let session = client().visit(&ours).close();
+        let outcome = client().session(&session).try_visit(&others);
+        assert!(outcome.is_err(), "{version:?}: resumed where the certificate is not trusted");
+        assert!(client().session(&session).visit(&ours).reused, "{version:?}");
+    }
+}
+
+fn store_of(authority: &Identity) -> X509Store {
+    let mut store = X509StoreBuilder::new().unwrap();
+    store.add_cert(authority.certificate.clone()).unwrap();
+    store.build()
 }
 
 /// Of another kind than [`SERVER`], so that a context can have both.

@@ -4,11 +4,13 @@
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use openssl::ssl::{SslSession, SslVersion};
-use shmtls::openssl::{Config, context};
-use shmtls::{Expiry, Library, NewSession, SessionId};
+use openssl::ssl::{ClientHelloResponse, SslSession, SslVersion};
+use shmtls::openssl::{Config, Tickets, attach, context};
+use shmtls::{Expiry, Library, NewSession, SessionId, TicketKey};
 
-use crate::tls_lab::{Client, TLS1_2, TLS1_3, cache, cache_with_lifetime, server, server_with};
+use crate::tls_lab::{
+    Client, TLS1_2, TLS1_3, cache, cache_with_lifetime, server, server_with, unattached,
+};
 
 const LIFETIME: Duration = Duration::from_secs(3);
 
@@ -92,6 +94,43 @@ fn a_session_that_openssl_refuses_shortens_nothing() {
     let id = SessionId::new(visit.close().id()).unwrap();
     let left = cache.get_session(&ctx, &id).unwrap().expiry().remaining().as_secs();
     assert!(left > 90, "{left} s");
+}
+
+/// OpenSSL gives a session the lifetime of the context that its connection was accepted with. So a
+/// host that the client-hello callback switched to had the listener's: its sessions lived longer
+/// than it allows, or OpenSSL refused what the cache still held, and a ticket was lost for nothing.
+#[test]
+fn a_session_lives_as_long_as_the_host_says_that_it_was_made_for() {
+    for (version, tickets) in [
+        (TLS1_2, Tickets::Stateful),
+        (TLS1_3, Tickets::Stateful),
+        (TLS1_2, Tickets::SharedKeys),
+        (TLS1_3, Tickets::SharedKeys),
+        (TLS1_3, Tickets::Stateless),
+    ] {
+        let cache = cache();
+        cache.keys().publish(vec![TicketKey::random().unwrap()]).unwrap();
+        let config = |name, seconds| {
+            Config::new(name).tickets(tickets).lifetime(Duration::from_secs(seconds))
+        };
+        for (listener_secs, host_secs) in [(100, 1), (1, 100)] {
+            let host = server_with(&cache, &config("host", host_secs));
+            let mut listener = unattached();
+            listener.set_client_hello_callback(move |ssl, _| {
+                ssl.set_ssl_context(&host).unwrap();
+                Ok(ClientHelloResponse::SUCCESS)
+            });
+            attach(&mut listener, &cache, &config("listener", listener_secs)).unwrap();
+            let listener = listener.build();
+            let session = Client::new(version).visit(&listener).close();
+            if version == TLS1_3 {
+                assert_eq!(lifetime_hint(&session), host_secs, "{tickets:?}");
+            }
+            sleep(Duration::from_millis(2100));
+            let visit = Client::new(version).session(&session).visit(&listener);
+            assert_eq!(visit.reused, host_secs == 100, "{version:?} {tickets:?} {host_secs} s");
+        }
+    }
 }
 
 #[test]

@@ -1,5 +1,4 @@
-//! Stateless tickets: the callbacks with which OpenSSL asks for keys, and about what a ticket is
-//! bound to.
+//! Tickets: the callbacks with which OpenSSL asks for keys, and about what a ticket is bound to.
 #![allow(unsafe_code)]
 
 use std::ffi::{c_char, c_int, c_void};
@@ -9,7 +8,7 @@ use foreign_types::ForeignTypeRef;
 use openssl::cipher::Cipher;
 use openssl::cipher_ctx::CipherCtxRef;
 use openssl::error::ErrorStack;
-use openssl::ssl::{SslContextBuilder, SslRef};
+use openssl::ssl::{SslContextBuilder, SslRef, SslSessionRef};
 use openssl_sys as sys;
 
 use super::guarded;
@@ -96,10 +95,14 @@ pub(in crate::openssl) trait TicketKeys {
         iv: &[u8; 16],
         crypto: TicketCrypto<'_>,
     ) -> Result<Decision, ErrorStack>;
-    /// What a ticket that is made now is bound to.
-    fn binding(ssl: &SslRef) -> Option<Context>;
-    /// Whether a ticket of that binding may resume here.
-    fn may_resume(ssl: &mut SslRef, binding: &[u8]) -> bool;
+}
+
+/// Who decides where a ticket resumes, whoever has its keys.
+pub(in crate::openssl) trait TicketBinding {
+    /// A ticket is about to be made: what it is bound to.
+    fn binding(ssl: &mut SslRef) -> Option<Context>;
+    /// Whether a ticket of that binding, which holds that session, may resume here.
+    fn may_resume(ssl: &mut SslRef, session: &SslSessionRef, binding: &[u8]) -> bool;
 }
 
 /// The cipher and the MAC that OpenSSL is going to run over one ticket.
@@ -155,17 +158,22 @@ pub(in crate::openssl) fn set_ticket_keys<K: TicketKeys>(builder: &mut SslContex
     // SAFETY: the SSL_CTX is live and exclusively borrowed; `ticket_key` has the type of this
     // callback and outlives everything.
     unsafe { SSL_CTX_set_tlsext_ticket_key_evp_cb(builder.as_ptr(), ticket_key::<K>) };
-    let (made, shown) = (ticket_made::<K>, ticket_shown::<K>);
-    // SAFETY: as above; the callbacks do not read their data, which is NULL.
+}
+
+/// Has `B` asked about every ticket.
+pub(in crate::openssl) fn set_ticket_binding<B: TicketBinding>(builder: &mut SslContextBuilder) {
+    let (made, shown) = (ticket_made::<B>, ticket_shown::<B>);
+    // SAFETY: the SSL_CTX is live and exclusively borrowed; both have the types of these callbacks
+    // and outlive everything, and they do not read their data, which is NULL.
     unsafe { SSL_CTX_set_session_ticket_cb(builder.as_ptr(), made, shown, ptr::null_mut()) };
 }
 
 /// Writes the binding into the session, and so into the ticket. Without one the ticket will not
 /// resume.
-unsafe extern "C" fn ticket_made<K: TicketKeys>(ssl: *mut sys::SSL, _: *mut c_void) -> c_int {
+unsafe extern "C" fn ticket_made<B: TicketBinding>(ssl: *mut sys::SSL, _: *mut c_void) -> c_int {
     // SAFETY: OpenSSL passes the live SSL that it is working on, on the thread that works on it.
     let ssl = unsafe { SslRef::from_ptr_mut(ssl) };
-    let binding = guarded(|| K::binding(ssl)).flatten();
+    let binding = guarded(|| B::binding(ssl)).flatten();
     if let (Some(binding), Some(session)) = (binding, ssl.session()) {
         let bytes = binding.as_bytes();
         // SAFETY: the session is live and, as the manual has it, ours to write in this callback;
@@ -178,7 +186,7 @@ unsafe extern "C" fn ticket_made<K: TicketKeys>(ssl: *mut sys::SSL, _: *mut c_vo
 }
 
 /// Decides about a ticket that was decrypted, or could not be.
-unsafe extern "C" fn ticket_shown<K: TicketKeys>(
+unsafe extern "C" fn ticket_shown<B: TicketBinding>(
     ssl: *mut sys::SSL,
     session: *mut sys::SSL_SESSION,
     _name: *const u8,
@@ -201,7 +209,9 @@ unsafe extern "C" fn ticket_shown<K: TicketKeys>(
     }
     // SAFETY: the session owns `len` bytes at `data`, and nobody changes it during this callback.
     let binding = unsafe { std::slice::from_raw_parts(data.cast::<u8>(), len) };
-    match guarded(|| K::may_resume(ssl, binding)) {
+    // SAFETY: as above: it is live, and nobody changes it.
+    let session = unsafe { SslSessionRef::from_ptr(session) };
+    match guarded(|| B::may_resume(ssl, session, binding)) {
         Some(true) => usable,
         _ => SSL_TICKET_RETURN_IGNORE_RENEW,
     }

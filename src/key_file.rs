@@ -24,8 +24,8 @@ use crate::ticket_key::{KeyError, TicketCipher, TicketKey};
 /// | `Haproxy48` | lines of base64, at least 3 | name 16, AES 16, HMAC 16 |
 /// | `Haproxy80` | lines of base64, at least 3 | name 16, AES 32, HMAC 32 |
 ///
-/// In HAProxy's files the last line but one encrypts, and the last is the next to do so; in all
-/// others the first key encrypts.
+/// In HAProxy's files the last line but one encrypts, the last is the next to do so, and only the
+/// last three decrypt, so a key is rotated by adding a line; in all others the first key encrypts.
 ///
 /// ```
 /// use shmtls::KeyFormat;
@@ -104,7 +104,8 @@ impl KeyFormat {
         bytes.chunks_exact(unit).map(|key| self.key(key)).collect()
     }
 
-    /// Oldest line first; the last but one encrypts, the last has yet to.
+    /// Oldest line first; the last but one encrypts, the last has yet to, and those before the last
+    /// three have had their time.
     fn parse_lines(self, bytes: &[u8]) -> Result<Vec<TicketKey>, KeyError> {
         let mut keys = Vec::new();
         for (index, line) in bytes.split(|byte| *byte == b'\n').enumerate() {
@@ -113,12 +114,13 @@ impl KeyFormat {
                 keys.push(self.line(index + 1, line)?);
             }
         }
-        if keys.len() < HAPROXY_MIN {
+        if keys.len() < HAPROXY_KEYS {
             let found = format!("{} keys", keys.len());
             let expected = "at least 3 lines, as HAProxy does";
             return Err(KeyError::Format { line: keys.len() + 1, found, expected });
         }
         keys.reverse();
+        keys.truncate(HAPROXY_KEYS);
         let never = Expiry::from_unix(u32::MAX - 1);
         let next = keys.remove(0).not_before(never);
         keys.insert(0, next);
@@ -234,10 +236,15 @@ impl KeyFiles {
     }
 }
 
-/// A key file's bytes. Not more than any ring needs: /dev/zero is a file too.
+/// A key file's bytes. Not of any length: /dev/zero is a file too.
 fn read_bounded(path: &Path) -> io::Result<Zeroizing<Vec<u8>>> {
-    let mut bytes = Zeroizing::new(Vec::with_capacity(FILE_MAX));
-    fs::File::open(path)?.take(FILE_MAX as u64).read_to_end(&mut bytes)?;
+    let limit = FILE_MAX + 1;
+    let mut bytes = Zeroizing::new(Vec::with_capacity(limit));
+    fs::File::open(path)?.take(limit as u64).read_to_end(&mut bytes)?;
+    if bytes.len() > FILE_MAX {
+        let text = format!("found more than {FILE_MAX} bytes, expected ticket keys");
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, text));
+    }
     Ok(bytes)
 }
 
@@ -247,11 +254,10 @@ fn stamp(path: &Path) -> Option<Stamp> {
 }
 
 const NAME_LEN: usize = 16;
-/// Bytes of the longest file: twice 32 of the longest keys in base64. A longer one is cut, and then
-/// has too many keys.
-const FILE_MAX: usize = 8 << 10;
-/// HAProxy's TLS_TICKETS_NO.
-const HAPROXY_MIN: usize = 3;
+/// Bytes of the longest file: some 600 lines of HAProxy's, a new key each day for more than a year.
+const FILE_MAX: usize = 64 << 10;
+/// HAProxy's TLS_TICKETS_NO: so many lines there must be, and so many are used.
+const HAPROXY_KEYS: usize = 3;
 
 #[cfg(test)]
 mod tests;

@@ -55,26 +55,48 @@ fn every_format_has_its_own_order_of_fields() {
 }
 
 /// The last line is the next machine's turn, not ours: whoever encrypts with it makes tickets
-/// that a HAProxy with yesterday's file cannot read.
+/// that a HAProxy with yesterday's file cannot read. Its manual has keys rotated by adding lines:
+/// we once took all of them, and refused a file from its 33rd day on.
 #[test]
-fn haproxy_encrypts_with_the_last_line_but_one() {
+fn haproxy_encrypts_with_the_last_line_but_one_and_forgets_all_but_three() {
     for (format, len) in [(KeyFormat::Haproxy48, 48), (KeyFormat::Haproxy80, 80)] {
-        for count in 3..=9 {
+        for count in [3, 4, 5, 32, 33, 200] {
             let line = |n: u8| STANDARD.encode(vec![n; len]) + "\n";
             let file: String = (1..=count).map(line).collect();
             let keys = format.parse(file.as_bytes()).expect("a valid file");
             let order: Vec<u8> = keys.iter().map(|key| key.name[0]).collect();
-            let newest_first: Vec<u8> = (1..=count).rev().collect();
-            assert_eq!(order, newest_first);
+            assert_eq!(order, [count, count - 1, count - 2]);
             let set = KeySet::new(keys).expect("a ring");
             let much_later = now_secs() + 50 * 365 * 24 * 3600;
             for now in [now_secs(), much_later] {
                 let encrypts = set.encrypting(now).map(|key| key.name[0]);
                 assert_eq!(encrypts, Some(count - 1), "{count} lines");
-                assert!((1..=count).all(|n| set.decrypting(&[n; 16], now).is_some()));
+                let decrypts = |n: &u8| set.decrypting(&[*n; 16], now).is_some();
+                assert_eq!((1..=count).filter(decrypts).count(), 3, "{count} lines");
             }
         }
     }
+}
+
+/// A file that was too long was cut, and then said to have a line that is no base64.
+#[test]
+fn a_file_that_is_too_long_is_refused_as_such() {
+    let path = std::env::temp_dir().join(format!("shmtls-long-keys-{}", std::process::id()));
+    let line = STANDARD.encode([7; 80]) + "\n";
+    for (lines, fits) in [(FILE_MAX / line.len(), true), (FILE_MAX / line.len() + 1, false)] {
+        std::fs::write(&path, line.repeat(lines)).expect("a file");
+        let read = KeyFiles::new(KeyFormat::Haproxy80, [&path]).read();
+        match read {
+            Ok(keys) => assert!(fits && keys.len() == 3),
+            Err(error) => assert!(!fits && error_chain(&error).contains("more than 65536 bytes")),
+        }
+    }
+    std::fs::remove_file(&path).expect("it is ours");
+    assert!(KeyFiles::new(KeyFormat::Ats48, ["/dev/zero"]).read().is_err());
+}
+
+fn error_chain(error: &dyn std::error::Error) -> String {
+    format!("{error} {:?}", error.source().map(ToString::to_string))
 }
 
 #[test]

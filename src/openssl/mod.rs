@@ -42,9 +42,9 @@
 //! mode of the connection. OpenSSL compares neither of the last two, which is how sessions of an
 //! open host came to resume at one that demands client certificates (CVE-2025-23419,
 //! CVE-2025-23048). What the application's own certificate or verify callback decides cannot be
-//! seen, nor the trusted certificates that OpenSSL looks up in a directory when it needs them, nor a
-//! store that one connection has (`SSL_set1_verify_cert_store(3)`): give hosts that differ in these
-//! different names.
+//! seen, nor the trusted certificates that OpenSSL looks up in a directory when it needs them, nor
+//! a store that one connection has (`SSL_set1_verify_cert_store(3)`): give hosts that differ in
+//! these different names.
 //!
 //! A server that switches contexts by server name attaches all of them, and switches in the
 //! **client-hello callback**: OpenSSL looks up sessions right after it. Its servername callback
@@ -53,8 +53,8 @@
 //! handshake fails and the session is removed; the client's next one is a full handshake.
 //!
 //! All this holds for tickets that clients keep too, whoever has their keys: what a session in the
-//! cache is found under is written into the ticket (`SSL_CTX_set_session_ticket_cb(3)`), and one that
-//! was issued under something else is a full handshake.
+//! cache is found under is written into the ticket (`SSL_CTX_set_session_ticket_cb(3)`), and one
+//! that was issued under something else is a full handshake.
 //!
 //! # Early data (0-RTT)
 //!

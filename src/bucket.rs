@@ -160,12 +160,21 @@ impl<'a> BucketRef<'a> {
     /// Notes the use of an entry, with the lock or without it: one exchange, and only while there
     /// is something to note. If the word has changed meanwhile, the owner's change is the one that
     /// counts.
-    pub(crate) fn touch(self, entry: &Entry, tick: u8) {
+    ///
+    /// Without the lock the word may be another session's bytes by now: slots were packed, and a
+    /// record came to lie there. `is_at_rest` tells whether nobody has changed the bucket since
+    /// before the entry was found. It is asked behind the load, so what was loaded is the word of
+    /// the entry's slot. Behind the question the word may still become bytes of a record, but the
+    /// exchange compares all of it: it misleads only if these are, bit for bit, the two slots that
+    /// lay there, and came between two instructions. Then that session fails its check, and is a
+    /// miss. If the word holds slots and is the same, they count a hit of another session of the
+    /// same position, tag and time at most.
+    pub(crate) fn touch(self, entry: &Entry, tick: u8, is_at_rest: impl FnOnce() -> bool) {
         let (word, shift) = self.slot_place(entry.slot);
         let before = word.load(Relaxed);
         let slot = Slot::from_word((before >> shift) as u32);
         let touched = slot.hit_at(tick);
-        if touched != slot && slot.at() == Some(entry.at) {
+        if touched != slot && slot.at() == Some(entry.at) && is_at_rest() {
             let after = before ^ u64::from(slot.word() ^ touched.word()) << shift;
             let _ = word.compare_exchange(before, after, Relaxed, Relaxed);
         }

@@ -101,7 +101,7 @@ impl Want {
                         if !copy_beside(bucket, &entry, bytes, is_at_rest) {
                             return Glimpse::Unsure { words };
                         }
-                        bucket.touch(&entry, geometry.use_tick(now));
+                        bucket.touch(&entry, geometry.use_tick(now), is_at_rest);
                         return Glimpse::Copied(Copied { head: entry.head, library, taken: false });
                     }
                     Ok((_, true)) | Err(Miss::Expired) => return Glimpse::Unsure { words },
@@ -153,7 +153,8 @@ impl Want {
             writer.take(&entry, bytes, departures);
             writer.finish();
         } else {
-            bucket.touch(&entry, geometry.use_tick(now));
+            // The lock is ours, so the slot is the one that was found.
+            bucket.touch(&entry, geometry.use_tick(now), || true);
             bucket.copy_out(&entry, bytes);
         }
         Applied::Copied(Copied { head: entry.head, library, taken })

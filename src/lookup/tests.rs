@@ -1,5 +1,6 @@
 //! What a lookup copied, and what it was to copy.
 
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use super::*;
@@ -103,6 +104,12 @@ impl Lab {
         copied.into_session(record, &self.key, (&self.geometry, None), 1)
     }
 
+    /// The session as it was found, and the slot's word.
+    fn found(&self) -> (Entry, &AtomicU64) {
+        let entry = self.image.bucket().entries().next().expect("one");
+        (entry, self.image.bucket().slot_place(entry.slot).0)
+    }
+
     fn set_generation(&self, generation: u32) {
         self.image.bucket().header.generation.store(generation, Relaxed);
     }
@@ -126,6 +133,56 @@ fn a_hit_needs_no_lock_and_a_miss_needs_a_bucket_at_rest() {
                 Glimpse::Copied(_) => panic!("{generation}: copied"),
             }
         }
+    }
+}
+
+/// A lookup was preempted between its copy and its note. Meanwhile its session was evicted, slots
+/// were packed, and a record took their words; one that had the position in the right place. Hits
+/// and tick went into the bytes of that session, and it was lost.
+#[test]
+fn a_note_that_comes_late_changes_no_other_sessions_bytes() {
+    let lab = Lab::new(u32::MAX, false);
+    let bucket = lab.image.bucket();
+    let (entry, word) = lab.found();
+    let generation = bucket.header.generation.load(Relaxed);
+    let tick = bucket.slot(entry.slot).used().wrapping_add(1);
+    let half = entry.at as u64 + 1;
+    let payload = half | half << u32::BITS | 0x5a << 16;
+    let become_payload = |finish: bool| {
+        let writer = Writer::begin(bucket, &lab.geometry);
+        word.store(payload, Relaxed);
+        if finish {
+            writer.finish();
+        }
+    };
+    let slots = word.load(Relaxed);
+    // The owner comes before the question, and then behind it.
+    for finish in [false, true] {
+        become_payload(finish);
+        bucket.touch(&entry, tick, || is_unchanged(bucket, generation));
+        assert_eq!(word.swap(slots, Relaxed), payload, "{finish}");
+        lab.set_generation(generation);
+        bucket.touch(&entry, tick, || {
+            let was_at_rest = is_unchanged(bucket, generation);
+            become_payload(finish);
+            was_at_rest
+        });
+        assert_eq!(word.swap(slots, Relaxed), payload, "{finish}");
+        lab.set_generation(generation);
+    }
+    bucket.touch(&entry, tick, || is_unchanged(bucket, generation));
+    assert_eq!((bucket.slot(entry.slot).hits(), bucket.slot(entry.slot).used()), (1, tick));
+}
+
+/// A bucket in the midst of a change keeps no slot in its place, and nobody may note there.
+#[test]
+fn a_hit_is_noted_only_in_a_bucket_at_rest() {
+    let lab = Lab::new(u32::MAX, false);
+    let (entry, _) = lab.found();
+    for (generation, hits) in [(3, 0), (4, 1), (5, 1), (6, 2)] {
+        lab.set_generation(generation);
+        assert_eq!(lab.hit().expect("it is there").bytes(), b"bytes");
+        assert_eq!(lab.image.bucket().slot(entry.slot).hits(), hits, "generation {generation}");
     }
 }
 

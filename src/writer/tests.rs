@@ -193,7 +193,7 @@ fn the_least_recently_used_goes_first() {
     }
     let bucket = lab.image.bucket();
     let Found::Entry(entry) = bucket.find(1, &key(1)) else { panic!("session 1 is there") };
-    bucket.touch(&entry, lab.geometry.use_tick(NOW + 1000));
+    bucket.touch(&entry, lab.geometry.use_tick(NOW + 1000), || true);
     let departures = lab.insert(99, 9000, NOW + 3000, NOW + 1000);
     assert_eq!(departures.evicted, 4);
     let told = departures.told.expect("keys were asked for");

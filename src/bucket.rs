@@ -118,7 +118,12 @@ impl<'a> BucketRef<'a> {
 
     /// All entries, the oldest first.
     pub(crate) fn entries(self) -> impl Iterator<Item = Entry> + use<'a> {
-        (0..self.slot_count()).filter_map(move |index| self.entry(index, self.slot(index)))
+        self.entries_of(self.slot_count())
+    }
+
+    /// The entries of the first slots, so many of them.
+    pub(crate) fn entries_of(self, slots: usize) -> impl Iterator<Item = Entry> + use<'a> {
+        (0..slots).filter_map(move |index| self.entry(index, self.slot(index)))
     }
 
     /// Slots in use.

@@ -33,17 +33,20 @@ impl Writer<'_> {
         if Fault::TrustingRepair.is_on() {
             return Repaired::default();
         }
-        self.settle_move();
+        // Loaded once: nothing that follows may depend on its being the same when loaded again.
+        let slots = self.bucket.slot_count();
+        let limit = self.bucket.records(slots).len();
+        self.settle_move(slots, limit);
         let mut repaired = Repaired { kept: 0, lost: self.clear_impossible_slots() };
         let mut places = Places::new();
-        self.bucket.entries().for_each(|entry| places.note(&entry, 0));
+        self.bucket.entries_of(slots).for_each(|entry| places.note(&entry, 0));
         let order = places.by_position([].into_iter());
         let mut end = 0;
         // Where the last one that was kept begins: a death while slots are packed leaves it twice.
         let mut kept_at = None;
         for place in order.places() {
             let at = usize::from(place.at);
-            let fits = at >= end && at + usize::from(place.words) <= self.records_len();
+            let fits = at >= end && at + usize::from(place.words) <= limit;
             let is_twice = kept_at == Some(at);
             if fits && self.is_whole(place) {
                 kept_at = Some(at);
@@ -55,7 +58,7 @@ impl Writer<'_> {
                 repaired.lost += u64::from(!is_twice);
             }
         }
-        self.wipe_behind(end);
+        self.wipe_behind(end, slots);
         let repairs = &self.bucket.header.repairs;
         repairs.store(repairs.load(Relaxed).wrapping_add(1), Relaxed);
         repaired
@@ -63,8 +66,7 @@ impl Writer<'_> {
 
     /// Wipes what lies between the last record and the slots, and the slot that somebody may have
     /// stored without having counted it.
-    fn wipe_behind(&self, end: usize) {
-        let slots = self.bucket.slot_count();
+    fn wipe_behind(&self, end: usize, slots: usize) {
         words::wipe(&self.bucket.body[end..self.bucket.records(slots).len()]);
         if !slots.is_multiple_of(2) {
             self.set_slot(slots, Slot::EMPTY);
@@ -73,8 +75,9 @@ impl Writer<'_> {
         self.set_end(end);
     }
 
-    /// Finishes the move that the journal describes, if it can describe one.
-    fn settle_move(&self) {
+    /// Finishes the move that the journal describes, if it can describe one: of one of so many
+    /// slots, and before the word `limit`.
+    fn settle_move(&self, slots: usize, limit: usize) {
         let header = self.bucket.header;
         let Some(slot) = header.move_slot.load(Relaxed).checked_sub(1) else { return };
         let slot = slot as usize;
@@ -85,9 +88,9 @@ impl Writer<'_> {
         let fits = to < from
             && done <= words
             && words >= RECORD_HEAD_WORDS
-            && words <= self.records_len()
-            && from <= self.records_len() - words;
-        let points_there = slot < self.bucket.slot_count() && {
+            && words <= limit
+            && from <= limit - words;
+        let points_there = slot < slots && {
             let at = self.bucket.slot(slot).at();
             at == Some(from) || at == Some(to)
         };
@@ -97,10 +100,6 @@ impl Writer<'_> {
             header.move_slot.store(0, Relaxed);
             kill_point();
         }
-    }
-
-    fn records_len(&self) -> usize {
-        self.bucket.records(self.bucket.slot_count()).len()
     }
 
     /// Whether a record is as its writer made it: its check, computed piece by piece.

@@ -1,8 +1,11 @@
 //! One bucket in private memory: what fits, what goes, and a death at every step.
 
 use std::collections::BTreeMap;
+use std::panic::{self, AssertUnwindSafe};
+use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use super::*;
 use crate::bucket::Found;
@@ -291,6 +294,36 @@ fn repair_makes_a_bucket_out_of_any_bytes() {
         assert!(lab.sessions().contains_key(&99));
         lab.check();
     }
+}
+
+/// Somebody overwrote the number of slots again and again, and a repair that loaded it more than
+/// once cut a slice that ended before it began: the server panicked.
+#[test]
+fn a_number_of_slots_that_changes_under_a_repair_crashes_nobody() {
+    let lab = Lab::new();
+    let is_over = AtomicBool::new(false);
+    let count = &lab.image.bucket().header.slot_count;
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            // For as long as a repair takes, and longer and less.
+            for micros in (0..1000).cycle().step_by(7).take_while(|_| !is_over.load(Relaxed)) {
+                count.store(256, Relaxed);
+                thread::sleep(Duration::from_micros(100));
+                count.store(4, Relaxed);
+                thread::sleep(Duration::from_micros(micros));
+            }
+        });
+        let end = Instant::now() + Duration::from_millis(300);
+        let repairs = || {
+            while Instant::now() < end {
+                (0..4).for_each(|n| drop(lab.insert(n, 8000, NOW + 100, NOW)));
+                lab.repair();
+            }
+        };
+        let panicked = panic::catch_unwind(AssertUnwindSafe(repairs));
+        is_over.store(true, Relaxed);
+        assert!(panicked.is_ok());
+    });
 }
 
 /// A new slot lay over the end of the last record, where a gap between others had taken the new

@@ -6,7 +6,7 @@
 //! commit word makes it count and names the line, and clearing that line can be done again.
 
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
-use std::sync::atomic::{AtomicU64, fence};
+use std::sync::atomic::{AtomicU32, AtomicU64, fence};
 use std::time::Duration;
 
 use crate::layout::{COUNTERS, Header, MemberLine};
@@ -27,6 +27,8 @@ pub use info::ProcessInfo;
 pub(crate) struct Membership {
     /// [`fork_stamp`] (upper bits) and line index + 1 (lower 16): 0 before the first use.
     current: AtomicU64,
+    /// The member number under which that line was taken.
+    member: AtomicU32,
     /// The [`stamp`] under which the table was found locked beyond all patience.
     gave_up: AtomicU64,
     /// How long an operation may wait.
@@ -38,7 +40,8 @@ pub(crate) struct Membership {
 impl Membership {
     pub(crate) fn new(patience: Patience) -> Self {
         let (current, gave_up) = (AtomicU64::new(0), AtomicU64::new(0));
-        Self { current, gave_up, patience, unlisted: Box::new(empty_line()) }
+        let (member, unlisted) = (AtomicU32::new(0), Box::new(empty_line()));
+        Self { current, member, gave_up, patience, unlisted }
     }
 
     /// The line of the process that asks.
@@ -62,10 +65,8 @@ impl Membership {
     pub(crate) fn leave(&self, segment: &Segment) {
         let current = self.current.load(Relaxed);
         let is_ours = current >> LINE_BITS == stamp();
-        if let (true, Some(index)) = (is_ours, line_index(current))
-            && let Ok(_held) = lock_table(segment, AT_LEISURE)
-        {
-            fold(segment, index);
+        if let (true, Some(index)) = (is_ours, line_index(current)) {
+            give_back(segment, Seat { index, member: self.member.load(Relaxed) });
         }
     }
 
@@ -73,19 +74,24 @@ impl Membership {
     /// As long as the table is locked there is none, and every call tries again.
     #[cold]
     fn join(&self, segment: &Segment, before: u64) -> u64 {
-        let index = match claim(segment, self.patience_to_join(before)) {
-            Ok(index) => index,
+        let seat = match claim(segment, self.patience_to_join(before)) {
+            Ok(seat) => seat,
             Err(TableBusy) => {
                 self.gave_up.store(stamp(), Relaxed);
                 return 0;
             }
         };
-        let joined = stamp() << LINE_BITS | index.map_or(0, |index| index as u64 + 1);
+        let line = seat.map_or(0, |seat| seat.index as u64 + 1);
+        let joined = stamp() << LINE_BITS | line;
         match self.current.compare_exchange(before, joined, Relaxed, Relaxed) {
-            Ok(_) => joined,
+            Ok(_) => {
+                // Only who drops the last handle reads it, when all calls are over.
+                self.member.store(seat.map_or(0, |seat| seat.member), Relaxed);
+                joined
+            }
             Err(other) => {
-                if let (Some(index), Ok(_held)) = (index, lock_table(segment, AT_LEISURE)) {
-                    fold(segment, index);
+                if let Some(seat) = seat {
+                    give_back(segment, seat);
                 }
                 other
             }
@@ -206,15 +212,33 @@ pub(crate) fn totals(segment: &Segment) -> Stats {
 /// Attempts at a sum that no fold disturbed; folds are as rare as deaths.
 const TOTALS_TRIES: usize = 16;
 
+/// A line that somebody took.
+#[derive(Debug, Clone, Copy)]
+struct Seat {
+    index: usize,
+    /// Another's by now if the line has another number.
+    member: u32,
+}
+
+/// Frees a line, its counters to the retired total; unless it was taken for that of a dead process
+/// and is another's by now.
+fn give_back(segment: &Segment, seat: Seat) {
+    let Ok(_held) = lock_table(segment, AT_LEISURE) else { return };
+    if segment.members()[seat.index].member.load(Relaxed) == seat.member {
+        fold(segment, seat.index);
+    }
+}
+
 /// A line for this process: a free one, or that of a process that is gone. `None` if there is
 /// neither.
-fn claim(segment: &Segment, patience: Patience) -> Result<Option<usize>, TableBusy> {
+fn claim(segment: &Segment, patience: Patience) -> Result<Option<Seat>, TableBusy> {
     let pid = std::process::id();
     let start_ticks = process::start_ticks(pid);
     let command = process::own_command();
     let Some((index, _held)) = vacate(segment, patience)? else { return Ok(None) };
     let line = &segment.members()[index];
-    line.member.store(segment.header().next_member.fetch_add(1, Relaxed), Relaxed);
+    let member = segment.header().next_member.fetch_add(1, Relaxed);
+    line.member.store(member, Relaxed);
     line.start_ticks.store(start_ticks, Relaxed);
     line.key_epoch.store(0, Relaxed);
     line.recovered_unix_secs.store(0, Relaxed);
@@ -224,7 +248,7 @@ fn claim(segment: &Segment, patience: Patience) -> Result<Option<usize>, TableBu
     }
     // The line is free until this store; whatever stood in it before is overwritten next time.
     line.pid.store(pid, Release);
-    Ok(Some(index))
+    Ok(Some(Seat { index, member }))
 }
 
 /// A free line, with the table's lock.
@@ -267,15 +291,9 @@ fn vacant_line(segment: &Segment) -> Option<Vacant> {
     lines.iter().enumerate().find_map(|(index, line)| {
         // Before the liveness: if the line changes hands meanwhile, so does this number.
         let member = line.member.load(Acquire);
-        is_gone(line.pid.load(Acquire), line.start_ticks.load(Relaxed))
+        process::is_gone(line.pid.load(Acquire), line.start_ticks.load(Relaxed))
             .then_some(Vacant::Gone(index, member))
     })
-}
-
-/// Dead, or another process by now. When in doubt (/proc shows only one's own) it is there.
-fn is_gone(pid: u32, start_ticks: u64) -> bool {
-    let is_another = |now| now != 0 && start_ticks != 0 && now != start_ticks;
-    process::is_dead(pid) || is_another(process::start_ticks(pid))
 }
 
 /// Moves a line's counters into the retired total and frees the line. Under the table's lock.

@@ -3,9 +3,9 @@
 use std::sync::atomic::Ordering::{Acquire, Relaxed};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use super::is_gone;
 use crate::layout::MemberLine;
 use crate::stats::Stats;
+use crate::sys::process;
 
 /// One line of the process table.
 ///
@@ -95,7 +95,7 @@ impl ProcessInfo {
 
     /// Whether it is still there. Only meaningful in the segment's PID namespace.
     pub fn is_alive(&self) -> bool {
-        !is_gone(self.pid, self.start_ticks)
+        !process::is_gone(self.pid, self.start_ticks)
     }
 }
 

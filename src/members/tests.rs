@@ -23,6 +23,30 @@ fn occupy(segment: &Segment, index: usize, hits: u64, largest: u64) {
     line.raise(Counter::LargestRefused, largest);
 }
 
+/// A worker was taken for dead, and its line was given to another. When it left, it freed that
+/// line, with the other's counters, and the next one to come sat down on the other's lap.
+#[test]
+fn who_leaves_frees_no_line_that_is_anothers_by_now() {
+    for taken in [false, true] {
+        let segment = segment();
+        let membership = Membership::new(AT_LEISURE);
+        let (line, index) = membership.place(&segment);
+        assert_eq!(index, Some(0));
+        line.count(Counter::Hits);
+        if taken {
+            fold(&segment, 0);
+            let other = segment.header().next_member.fetch_add(1, Relaxed);
+            line.member.store(other, Relaxed);
+            occupy(&segment, 0, 10, 0);
+        }
+        membership.leave(&segment);
+        let left =
+            (line.pid.load(Relaxed) != 0, line.counters[Counter::Hits as usize].load(Relaxed));
+        assert_eq!(left, if taken { (true, 10) } else { (false, 0) });
+        assert_eq!(totals(&segment).hits, if taken { 11 } else { 1 });
+    }
+}
+
 /// A detach that adds a line to the total and is killed before it has cleared the line would count
 /// everything twice; one that clears first would lose it.
 #[test]

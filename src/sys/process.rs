@@ -23,8 +23,18 @@ pub(crate) fn is_dead(tid: u32) -> bool {
     let Ok(pid) = i32::try_from(tid) else { return true };
     match kill(Pid::from_raw(pid), None) {
         Err(Errno::ESRCH) => true,
-        _ => Stat::read(tid).is_some_and(|stat| matches!(stat.state, b'Z' | b'X' | b'x')),
+        _ => Stat::read(tid).is_some_and(|stat| stat.thread_has_ended()),
     }
+}
+
+/// Whether no thread of this process is left, or the ID is another's, which started at another
+/// time (0 is unknown). When in doubt (/proc shows only one's own) it is there.
+///
+/// A first thread that ends before the others is a zombie until they end.
+pub(crate) fn is_gone(pid: u32, start_ticks: u64) -> bool {
+    let Some(stat) = Stat::read(pid) else { return is_dead(pid) };
+    let is_another = start_ticks != 0 && stat.start_ticks != start_ticks;
+    is_another || stat.thread_has_ended() && stat.threads <= 1
 }
 
 /// Start time of a process in clock ticks since boot; 0 if it cannot be read.
@@ -84,10 +94,16 @@ pub(crate) fn file_size_limit() -> u64 {
 /// What `/proc/TID/stat` says of a thread.
 struct Stat {
     state: u8,
+    /// Threads of its process that have not ended, and the first one until it is reaped.
+    threads: u64,
     start_ticks: u64,
 }
 
 impl Stat {
+    fn thread_has_ended(&self) -> bool {
+        matches!(self.state, b'Z' | b'X' | b'x')
+    }
+
     fn read(tid: u32) -> Option<Self> {
         if !proc_is_ours() {
             return None;
@@ -102,8 +118,9 @@ impl Stat {
         let after_command = &stat[stat.iter().rposition(|&b| b == b')')? + 1..];
         let mut fields = after_command.split(|&b| b == b' ').filter(|field| !field.is_empty());
         let state = *fields.next()?.first()?;
-        let start_ticks = std::str::from_utf8(fields.nth(18)?).ok()?.parse().ok()?;
-        Some(Self { state, start_ticks })
+        let mut number = |skipped| std::str::from_utf8(fields.nth(skipped)?).ok()?.parse().ok();
+        let (threads, start_ticks) = (number(16)?, number(1)?);
+        Some(Self { state, threads, start_ticks })
     }
 }
 
@@ -176,7 +193,7 @@ mod tests {
         let pid = child.id();
         let dead = (0..500).any(|_| {
             std::thread::sleep(std::time::Duration::from_millis(10));
-            is_dead(pid)
+            is_dead(pid) && is_gone(pid, start_ticks(pid))
         });
         assert!(dead, "unreaped child {pid} counts as alive");
         child.wait().expect("reap");
@@ -184,9 +201,9 @@ mod tests {
 
     #[test]
     fn a_command_with_spaces_and_parentheses_parses() {
-        let stat = b"42 (a) (b c) Z 1 1 1 0 -1 4 0 0 0 0 0 0 0 0 20 0 1 0 777 0";
+        let stat = b"42 (a) (b c) Z 1 1 1 0 -1 4 0 0 0 0 0 0 0 0 20 0 3 0 777 0";
         let stat = Stat::parse(stat).expect("parses");
-        assert_eq!((stat.state, stat.start_ticks), (b'Z', 777));
+        assert_eq!((stat.state, stat.threads, stat.start_ticks), (b'Z', 3, 777));
     }
 
     /// In the /proc of an outer PID namespace a process has several IDs, of which the last is the

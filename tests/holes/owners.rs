@@ -5,10 +5,11 @@ use std::mem::MaybeUninit;
 use std::ptr;
 use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering::SeqCst;
+use std::thread;
 
 use nix::sys::signal::{Signal, raise};
 use nix::unistd::execv;
-use shmtls::{Cache, Miss};
+use shmtls::{Cache, Miss, Options};
 
 use crate::lab::{
     DEADLINE, Lock, SESSIONS, TID_MASK, Thread, assert_whole, caught, caught_with, eventually,
@@ -141,6 +142,39 @@ fn an_owner_whose_segment_is_gone_is_found_dead() {
     }
 }
 
+/// A server whose first thread ends and leaves the work to others is no zombie, though /proc says
+/// so of that thread. Its line was given to the next one to come.
+#[test]
+fn a_process_whose_first_thread_has_ended_keeps_its_line() {
+    let _turn = alone();
+    let cache = Options::new().size(1 << 20).processes(2).create_memfd().expect("a segment");
+    let calls = Shared::<AtomicU32>::new();
+    let server = fork(|| {
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                loop {
+                    let _ = cache.get_session(&context(), &id(1));
+                    calls.fetch_add(1, SeqCst);
+                }
+            });
+            end_this_thread();
+        });
+    });
+    let stat = format!("/proc/{}/stat", server.pid());
+    let is_zombie = || fs::read_to_string(&stat).is_ok_and(|stat| stat.contains(") Z "));
+    eventually("the end of its first thread", is_zombie);
+    let before = calls.load(SeqCst);
+    eventually("more calls of the other", || calls.load(SeqCst) > before + 1);
+    // The table has no line for it but that of the server.
+    fork(|| assert_eq!(cache.get_session(&context(), &id(1)).err(), Some(Miss::Absent))).join();
+    let lines = cache.processes();
+    let line = lines.iter().find(|line| line.pid() as i32 == server.pid().as_raw());
+    assert!(line.is_some_and(|line| line.is_alive()), "{lines:?}");
+    server.kill();
+    let lines = cache.processes();
+    assert!(lines.iter().any(|line| !line.is_alive()), "{lines:?}");
+}
+
 /// The ID of a dead owner is given to somebody who lives and never comes: the others do without the
 /// bucket, each until its deadline. Once he does come he knows that he is not meant.
 #[test]
@@ -202,6 +236,16 @@ pub(crate) fn use_a_robust_mutex() {
     // SAFETY: this thread locked it above.
     let unlocked = unsafe { libc::pthread_mutex_unlock(mutex) };
     assert_eq!((locked, unlocked), (0, 0));
+}
+
+/// As pthread_exit does, without the cleanup of what others still use.
+fn end_this_thread() -> ! {
+    // SAFETY: the thread's stack stays until the process ends; nothing of it is run again.
+    #[allow(clippy::disallowed_methods)]
+    unsafe {
+        libc::syscall(libc::SYS_exit, 0);
+    }
+    unreachable!("it has ended")
 }
 
 /// The first word of what libc registered for this thread.

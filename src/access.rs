@@ -42,6 +42,12 @@ impl Access {
         self.membership.line(&self.segment)
     }
 
+    /// Whether this process may take a lock of the segment.
+    #[inline]
+    pub(crate) fn may_lock(&self) -> bool {
+        self.membership.may_lock(&self.segment)
+    }
+
     pub(crate) fn locate(&self, id: &SessionId) -> Place {
         hash::locate(self.geometry().seed, id, self.geometry().bucket_count as usize)
     }
@@ -76,7 +82,10 @@ impl Access {
         work: impl FnOnce(BucketRef<'_>, Option<Repaired>) -> R,
     ) -> Result<R, Busy> {
         // Joining the table takes a lock of its own, so it comes before.
-        let line = self.line();
+        let (line, listed) = self.membership.place(&self.segment);
+        if listed.is_none() && !self.may_lock() {
+            return Err(Busy);
+        }
         let bucket = self.segment.bucket(index);
         let acquired = match robust::lock(&bucket.header.lock, self.patience) {
             Ok(acquired) => acquired,

@@ -32,8 +32,13 @@ mod store;
 /// A session cache that all attached processes share.
 ///
 /// Clones are cheap and share everything. A forked child may go on using what it inherited: it
-/// gets its own line in the process table. Calls are safe from any thread; a call from a signal
-/// handler that interrupted another one is `Busy`. Do not call it in a `vfork` child.
+/// gets its own line in the process table. Calls are safe from any thread. Do not call it in a
+/// `vfork` child.
+///
+/// From a signal handler call nothing that looks up or stores, unless the handler cannot interrupt
+/// malloc: every hit and every store allocates, and in a handler that interrupted malloc may wait
+/// for itself for ever. Where the handler interrupted a call that holds a lock, all that needs a
+/// lock is `Busy` at once; a lookup that finds what it need not take needs none, and succeeds.
 ///
 /// ```
 /// use std::time::Duration;

@@ -95,8 +95,8 @@ pub(crate) fn read(region: &KeyRegion, seed: u64) -> Result<Option<Ring>, Unread
 /// clears them away. If somebody else is at it already, that is not waited for: this is a
 /// handshake.
 #[inline]
-pub(crate) fn settle_after_death(region: &KeyRegion) {
-    if region.lock.load(Relaxed) & OWNER_DIED != 0 {
+pub(crate) fn settle_after_death(region: &KeyRegion, may_lock: impl FnOnce() -> bool) {
+    if region.lock.load(Relaxed) & OWNER_DIED != 0 && may_lock() {
         drop(RingWriter::lock_within(region, Patience::NONE));
     }
 }

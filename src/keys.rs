@@ -24,7 +24,7 @@ impl KeySlot {
     #[inline]
     pub(crate) fn current(&self, access: &Access) -> Option<Arc<Ring>> {
         let region = &access.segment.header().keys;
-        keyring::settle_after_death(region);
+        keyring::settle_after_death(region, || access.may_lock());
         let epoch = keyring::epoch(region);
         let mut ring = self.0.load_full();
         if ring.as_ref().map_or(0, |ring| ring.epoch) != epoch {
@@ -157,6 +157,9 @@ impl<'a> TicketKeys<'a> {
         let before = self.current();
         let seed = self.access.geometry().seed;
         let staged = Staged::new(expected, &keys, source, seed);
+        if !self.access.may_lock() {
+            return Err(KeyError::Busy);
+        }
         let epoch = RingWriter::lock(self.region())?.publish(&staged)?;
         let warnings = warnings(before.as_deref(), &keys, now);
         let is_dropped = |warning: &&KeyWarning| matches!(warning, KeyWarning::DropsLiveTickets(_));

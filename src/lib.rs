@@ -45,8 +45,10 @@
 //!
 //! Everything is safe to call from any thread. A [`Cache`] made before `fork` may be used by parent
 //! and children. All processes that write must share one PID namespace, because the lock words hold
-//! thread IDs; an [`Inspector`] may be anywhere. Do not call the cache in a `vfork` child, and do
-//! not fork in a signal handler that interrupted a call.
+//! thread IDs: a child that is forked into another one finds what needs no lock, and all else is
+//! busy. An [`Inspector`] may be anywhere. Do not call the cache in a `vfork` child, do not fork in
+//! a signal handler that interrupted a call, and look up and store in no handler that may have
+//! interrupted malloc ([`Cache`] says why).
 //!
 //! # Secrets
 //!

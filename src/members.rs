@@ -25,10 +25,13 @@ pub use info::ProcessInfo;
 /// This process's place in the table. A forked child finds that it has none and takes its own.
 #[derive(Debug)]
 pub(crate) struct Membership {
-    /// [`fork_stamp`] (upper bits) and line index + 1 (lower 16): 0 before the first use.
+    /// [`fork_stamp`] (upper bits) and line index + 1 or [`ELSEWHERE`] (lower 16): 0 before the
+    /// first use.
     current: AtomicU64,
     /// The member number under which that line was taken.
     member: AtomicU32,
+    /// The PID namespace of the process that attached; 0 is unknown.
+    namespace: u64,
     /// The [`stamp`] under which the table was found locked beyond all patience.
     gave_up: AtomicU64,
     /// How long an operation may wait.
@@ -41,7 +44,8 @@ impl Membership {
     pub(crate) fn new(patience: Patience) -> Self {
         let (current, gave_up) = (AtomicU64::new(0), AtomicU64::new(0));
         let (member, unlisted) = (AtomicU32::new(0), Box::new(empty_line()));
-        Self { current, member, gave_up, patience, unlisted }
+        let namespace = process::pid_namespace().unwrap_or(0);
+        Self { current, member, namespace, gave_up, patience, unlisted }
     }
 
     /// The line of the process that asks.
@@ -61,6 +65,13 @@ impl Membership {
         (index.map_or(&*self.unlisted, |index| &segment.members()[index]), index)
     }
 
+    /// Whether this process may take a lock of the segment. A child that was forked into another
+    /// PID namespace may not: lock words hold thread IDs, and its own are strangers' here.
+    #[inline]
+    pub(crate) fn may_lock(&self, segment: &Segment) -> bool {
+        self.place(segment).1.is_some() || self.current.load(Relaxed) & LINE_MASK != ELSEWHERE
+    }
+
     /// Gives the line back, its counters to the retired total.
     pub(crate) fn leave(&self, segment: &Segment) {
         let current = self.current.load(Relaxed);
@@ -71,9 +82,15 @@ impl Membership {
     }
 
     /// Takes a line for this process; of two threads that try at once, the loser gives its back.
-    /// As long as the table is locked there is none, and every call tries again.
+    /// As long as the table is locked there is none, and every call tries again. A process of
+    /// another PID namespace gets none.
     #[cold]
     fn join(&self, segment: &Segment, before: u64) -> u64 {
+        if self.is_elsewhere() {
+            let joined = stamp() << LINE_BITS | ELSEWHERE;
+            let current = self.current.compare_exchange(before, joined, Relaxed, Relaxed);
+            return current.map_or_else(|other| other, |_| joined);
+        }
         let seat = match claim(segment, self.patience_to_join(before)) {
             Ok(seat) => seat,
             Err(TableBusy) => {
@@ -98,6 +115,12 @@ impl Membership {
         }
     }
 
+    /// Whether this process is a child that was forked into another PID namespace.
+    fn is_elsewhere(&self) -> bool {
+        let now = process::pid_namespace().unwrap_or(0);
+        now != 0 && self.namespace != 0 && now != self.namespace
+    }
+
     /// Whoever attaches has time. A forked child's first operation has its own deadline, and those
     /// after one that gave up do not wait again.
     fn patience_to_join(&self, before: u64) -> Patience {
@@ -111,6 +134,9 @@ impl Membership {
 
 /// The bits of [`Membership::current`] that name a line.
 const LINE_BITS: u32 = 16;
+const LINE_MASK: u64 = (1 << LINE_BITS) - 1;
+/// No line: this process is of another PID namespace. There are never so many lines.
+const ELSEWHERE: u64 = LINE_MASK;
 
 /// The fork stamp as far as it fits, never that of an unused [`Membership`].
 fn stamp() -> u64 {
@@ -118,7 +144,10 @@ fn stamp() -> u64 {
 }
 
 fn line_index(current: u64) -> Option<usize> {
-    (current & ((1 << LINE_BITS) - 1)).checked_sub(1).map(|index| index as usize)
+    match current & LINE_MASK {
+        0 | ELSEWHERE => None,
+        line => Some(line as usize - 1),
+    }
 }
 
 pub(crate) fn empty_line() -> MemberLine {

@@ -28,7 +28,9 @@ pub enum Miss {
     #[error("the session is damaged")]
     Damaged,
     /// The segment is sealed, and these bytes were not sealed for this entry by anybody who has the
-    /// key. They stay until they expire or are replaced.
+    /// key. They stay until they expire or are replaced, but if the lookup was to remove what it
+    /// found, as a take or the resumption of a single-use session, they are gone: they are removed
+    /// before they are opened.
     #[error("the session is forged")]
     Forged,
     /// The TLS library cannot decode the bytes. Reported by adapters.

@@ -146,7 +146,8 @@ fn a_note_that_comes_late_changes_no_other_sessions_bytes() {
     let (entry, word) = lab.found();
     let generation = bucket.header.generation.load(Relaxed);
     let tick = bucket.slot(entry.slot).used().wrapping_add(1);
-    let payload = (entry.at as u64 + 1) * (1 | 1 << u32::BITS) | 0x5a << 16;
+    let half = entry.at as u64 + 1;
+    let payload = half | half << u32::BITS | 0x5a << 16;
     let become_payload = |finish: bool| {
         let writer = Writer::begin(bucket, &lab.geometry);
         word.store(payload, Relaxed);

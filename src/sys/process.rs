@@ -1,8 +1,8 @@
 //! Who else is there: liveness of a thread, identity of a process, of its PID namespace and of
 //! this boot. All from /proc and `kill(tid, 0)`.
 //!
-//! What an operation may ask allocates nothing: it may be a signal handler's, and the process's
-//! first, and have interrupted malloc.
+//! What an operation may ask allocates nothing: it may be the process's first, or wait for a lock.
+//! The rest of an operation does allocate: no handler that may interrupt malloc looks up or stores.
 
 use std::fs::{self, File};
 use std::io::{self, Read};

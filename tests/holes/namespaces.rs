@@ -6,11 +6,13 @@ use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering::SeqCst;
 
 use nix::sys::signal::{Signal, raise};
-use shmtls::Miss;
+use shmtls::{Busy, Inserted, KeyError, Miss, TicketKey};
 
 use crate::lab::{assert_whole, assert_whole_soon, caught, eventually, one_bucket};
-use crate::payload::{context, id};
-use crate::procs::{Child, alone, ask_for_pid, exit, fork, fork_under_a_strange_proc};
+use crate::payload::{check, context, id, soon};
+use crate::procs::{
+    Child, alone, ask_for_pid, exit, fork, fork_in_pid_namespace, fork_under_a_strange_proc,
+};
 use crate::scoreboard::Shared;
 
 /// /proc/ID is a stranger there. A zombie outside, and the owner of a lock inside that had the same
@@ -62,4 +64,39 @@ fn the_dead_are_found_under_a_strange_proc_too() {
         assert_eq!((stats.repair_lost, stats.lock_deadlines), (0, 1), "{stats:?}");
     });
     inside.into_iter().for_each(Child::join);
+}
+
+/// Whoever attaches from another namespace is refused; but a child that is forked into one has the
+/// mapping already. Its thread IDs are those of strangers to the others, and theirs to it: both
+/// took living owners for dead.
+#[test]
+fn a_child_that_is_forked_into_another_namespace_gets_no_lock() {
+    let _turn = alone();
+    for has_proc in [true, false] {
+        let cache = one_bucket();
+        let published = cache.keys().publish(vec![key()]).expect("keys");
+        let work = || {
+            let get =
+                || cache.get_session(&context(), &id(1)).map(|session| check(1, session.bytes()));
+            assert_eq!(get(), Ok(1), "needs no lock");
+            assert_eq!(cache.take(&context(), &id(1)).err(), Some(Miss::Busy));
+            assert_eq!(cache.insert(&context(), &id(2), b"other", soon()), Inserted::Busy);
+            assert_eq!(cache.remove(&context(), &id(3)), Err(Busy));
+            assert_eq!(cache.keys().epoch(), published.epoch);
+            assert!(cache.keys().status().is_some());
+            assert!(matches!(cache.keys().publish(vec![key()]), Err(KeyError::Busy)));
+            fork(|| assert_eq!(cache.remove(&context(), &id(3)), Err(Busy))).join();
+            assert_whole(&one_bucket());
+        };
+        let inside =
+            if has_proc { fork_in_pid_namespace(work) } else { fork_under_a_strange_proc(work) };
+        inside.into_iter().for_each(Child::join);
+        assert_eq!(cache.processes().len(), 1, "a line of another namespace's process");
+        assert_eq!(cache.keys().epoch(), published.epoch);
+        assert_whole(&cache);
+    }
+}
+
+fn key() -> TicketKey {
+    TicketKey::random().expect("random bytes")
 }

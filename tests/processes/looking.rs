@@ -2,6 +2,7 @@
 
 use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering::SeqCst;
+use std::time::Duration;
 
 use shmtls::{Cache, Inserted, Miss, Options};
 
@@ -11,6 +12,7 @@ use super::scoreboard::Shared;
 
 const RESIDENTS: u64 = 40;
 const STORES: u64 = 60_000;
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// A reader that believes a miss while a session is being replaced, or its record moved, sends a
 /// client into a full handshake, and one that believes a torn copy ends it. Each store here makes
@@ -18,7 +20,8 @@ const STORES: u64 = 60_000;
 #[test]
 fn what_stays_is_found_at_every_moment_while_it_is_replaced_and_moved() {
     let _turn = alone();
-    let options = Options::new().processes(8).populate(false);
+    // On a full machine the owner of the lock, which a miss may need, may be without a core for long.
+    let options = Options::new().processes(8).populate(false).lock_deadline(PATIENCE);
     let cache = with_buckets(options, 1, 32 << 10).create_memfd().expect("a segment");
     for number in 0..RESIDENTS {
         let stored = cache.insert(&context(), &id(number), &payload(number, 0, 300), soon());

@@ -78,8 +78,15 @@ impl Segment {
         Self { label: path.into(), path: path.into(), place: Place::Named }
     }
 
-    /// Of a segment without a name.
-    pub(crate) fn of_descriptor(descriptor: &Descriptor) -> Self {
+    /// Of a segment that a process has open: by its path, if it has one that we can see.
+    fn of_other(descriptor: &Descriptor) -> Self {
+        match descriptor.link.to_str() {
+            Some(path) if descriptor.is_at_its_link() => Self::at_path(path),
+            _ => Self::of_descriptor(descriptor),
+        }
+    }
+
+    fn of_descriptor(descriptor: &Descriptor) -> Self {
         let Descriptor { pid, fd, .. } = descriptor;
         Self { label: format!("pid:{pid}:{fd}"), path: descriptor.path(), place: Place::Open }
     }
@@ -122,11 +129,12 @@ impl Segment {
         }
     }
 
-    /// All that this user can see: those with a name first.
+    /// All that this user can see: those with a name in /dev/shm first, then those that processes
+    /// have open at other paths, without a name, or with one that was removed.
     pub(crate) fn all() -> Vec<Self> {
         let named = discover::names().into_iter().map(|name| Self::named(&name));
-        let unnamed = discover::memfds();
-        named.chain(unnamed.iter().map(Self::of_descriptor)).collect()
+        let others = discover::others();
+        named.chain(others.iter().map(Self::of_other)).collect()
     }
 
     pub(crate) fn label(&self) -> &str {

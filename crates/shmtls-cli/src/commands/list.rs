@@ -81,10 +81,12 @@ impl Row {
             return None;
         }
         let file = file.ok();
+        // One whose name was removed is as a memfd to who looks for it.
+        let has_name = file.as_ref().map_or(segment.has_name(), |file| file.nlink() > 0);
         Some(Self {
             segment: segment.label().into(),
             path: segment.path().display().to_string(),
-            backing: if segment.has_name() { "named" } else { "memfd" },
+            backing: if has_name { "named" } else { "memfd" },
             owner: file.as_ref().map(|file| system::user_name(file.uid())),
             mode: file.as_ref().map(|file| format!("{:04o}", file.mode() & 0o7777)),
             bytes: file.as_ref().map(fs::Metadata::len),

@@ -179,12 +179,11 @@ impl Segment {
 
     /// Attaches as one who writes.
     pub(crate) fn attach(&self) -> Result<Cache, Failure> {
-        self.attach_as(Options::new().populate(false))
+        self.attach_as_server(&self.trusting(Options::new().populate(false)))
     }
 
-    /// Attaches it if it is as `options` ask.
-    pub(crate) fn attach_as(&self, options: Options) -> Result<Cache, Failure> {
-        let options = self.trusting(options);
+    /// Attaches it if it is as `options` ask, and by default this user's or root's.
+    pub(crate) fn attach_as_server(&self, options: &Options) -> Result<Cache, Failure> {
         let opened = match self.place {
             Place::Named => options.attach(&self.label),
             Place::Open => options.attach_fd(self.open(true)?),

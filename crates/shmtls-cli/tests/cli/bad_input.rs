@@ -1,11 +1,11 @@
 //! Each mistake has its exit code, says what was found, and what to do.
 
 use std::fs::{self, File, OpenOptions, Permissions};
-use std::os::unix::fs::{FileExt, PermissionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 
-use nix::unistd::geteuid;
+use nix::unistd::{Gid, Group, geteuid};
 
 use crate::support::{Name, Run, run, stdout, with};
 
@@ -134,6 +134,30 @@ fn one_that_exists() {
     assert_fails(&create(&["--if-missing", "--size", "2MiB"]), 1, &texts);
 }
 
+/// `create --if-missing` looked at the size alone: it told of the mode and group that were asked
+/// for as if the file had them, and took a file that others may write.
+#[test]
+fn one_that_exists_with_another_mode_or_group() {
+    let name = Name::created();
+    let create = |more: &[&str]| with(&[&["create", name.get(), "--if-missing"], more].concat());
+    let texts = ["has mode 0600, --mode asks for 0660", "tip: drop --mode"];
+    assert_fails(&create(&["--mode", "0660"]), 1, &texts);
+    let texts = ["--group asks for 4294967294", "tip: drop --group"];
+    assert_fails(&create(&["--group", "4294967294"]), 1, &texts);
+    assert_eq!(create(&["--mode", "0600"]).code, Some(0));
+    let mode = |bits| fs::set_permissions(name.path(), Permissions::from_mode(bits));
+    mode(0o666).expect("permissions");
+    assert_fails(&create(&[]), 3, &["0666", "tip: "]);
+    mode(0o660).expect("permissions");
+    let same = create(&["--mode", "0660", "--format", "json"]);
+    let report: serde_json::Value = serde_json::from_str(&same.stdout).expect("JSON");
+    let gid = fs::metadata(name.path()).expect("a file").gid();
+    let group = Group::from_gid(Gid::from_raw(gid)).expect("groups");
+    let group = group.map_or(gid.to_string(), |group| group.name);
+    assert_eq!((&report["mode"], &report["group"]), (&"0660".into(), &group.as_str().into()));
+    assert!(create(&["--mode", "0660"]).stdout.ends_with(&format!("group {group}\n")));
+}
+
 #[test]
 fn options_without_sense() {
     let name = Name::new();
@@ -147,6 +171,7 @@ fn options_without_sense() {
     assert_fails(&create(&["--lifetime", "30d"]), 2, &["2592000 seconds is out of range"]);
     assert_fails(&create(&["--mode", "999"]), 2, &["octal"]);
     assert_fails(&create(&["--group", "no such group"]), 2, &["no group 'no such group'"]);
+    assert_fails(&create(&["--group", "4294967295"]), 2, &["no group '4294967295'"]);
     assert_fails(&create(&["--size", "1MiB", "--sessions", "9"]), 2, &["cannot be used with"]);
     assert_fails(&with(&["list", "-w", "1ms"]), 2, &["at least 100ms"]);
     assert_fails(&with(&["list", "--format", "xml"]), 2, &["invalid value 'xml'"]);

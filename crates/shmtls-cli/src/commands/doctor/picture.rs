@@ -53,7 +53,8 @@ pub(super) struct Member {
     pub(super) pid: u32,
     pub(super) command: String,
     pub(super) state: ProcessState,
-    pub(super) last_seen: SystemTime,
+    /// `None` if it has not used the cache since it attached.
+    pub(super) last_seen: Option<SystemTime>,
     pub(super) lookups: u64,
     /// Of the keys that it used last; 0 if none.
     pub(super) key_epoch: u64,
@@ -158,7 +159,7 @@ impl Member {
             pid: process.pid(),
             command: process.command().into(),
             state: ProcessState::of(process, segment),
-            last_seen: process.last_seen(),
+            last_seen: system::last_seen(process),
             lookups: process.stats().lookups(),
             key_epoch: process.key_epoch(),
         }

@@ -136,7 +136,8 @@ pub(super) fn epoch(picture: &Picture) -> Option<Finding> {
 
 /// It has used the cache since, and not the keys.
 fn is_late(member: &Member, keys: &Keys) -> bool {
-    member.last_seen.duration_since(keys.published).is_ok_and(|since| since > GRACE)
+    let since = member.last_seen.and_then(|seen| seen.duration_since(keys.published).ok());
+    since.is_some_and(|since| since > GRACE)
 }
 
 fn why_behind(late: Option<&Member>, stopped: Option<&Member>, picture: &Picture) -> String {
@@ -145,7 +146,7 @@ fn why_behind(late: Option<&Member>, stopped: Option<&Member>, picture: &Picture
             "{} was at work {} ago, and still has not taken the new keys. It serves no handshakes \
              with tickets any more, or cannot read the ring.",
             member.name(),
-            units::span(picture.age(member.last_seen)),
+            units::span(member.last_seen.map(|seen| picture.age(seen)).unwrap_or_default()),
         ),
         (None, Some(_)) => {
             "A stopped process has not seen the new keys; it does at its next handshake.".into()

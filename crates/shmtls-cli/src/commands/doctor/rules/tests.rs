@@ -66,7 +66,7 @@ fn worker(pid: u32, now: SystemTime) -> Member {
         pid,
         command: "nginx".into(),
         state: ProcessState::Running,
-        last_seen: now,
+        last_seen: Some(now),
         lookups: 2_500,
         key_epoch: 7,
     }

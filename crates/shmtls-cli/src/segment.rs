@@ -1,5 +1,6 @@
 //! The segment that the user means: a name, a path, `pid:PID` or `fd:NAME`.
 
+use std::env;
 use std::fs::{self, File};
 use std::io::ErrorKind;
 use std::os::fd::OwnedFd;
@@ -41,9 +42,13 @@ enum Place {
 
 impl SegmentArg {
     pub(crate) fn find(&self) -> Result<Segment, Failure> {
-        match &self.segment {
+        match self.segment.as_deref().filter(|text| !is_unset(text)) {
             Some(text) => Segment::parse(text),
-            None => Segment::only_one_of(Segment::all()),
+            None => {
+                let mut all = Segment::all();
+                all.retain(|segment| !segment.was_removed());
+                Segment::only_one_of(all)
+            }
         }
     }
 }
@@ -202,6 +207,13 @@ impl Segment {
     }
 
     fn open(&self, writable: bool) -> Result<OwnedFd, Failure> {
+        // A socket cannot be opened, and a pipe waits for somebody who writes.
+        if fs::metadata(&self.path).is_ok_and(|found| !found.is_file()) {
+            let link = fs::read_link(&self.path).unwrap_or_default();
+            let text = format!("'{}' is {}: no file, hence no segment", self.label, link.display());
+            return Err(Failure::cannot_open(text)
+                .tip("ls -l /proc/PID/fd shows what a process has open under which number"));
+        }
         let file = File::options().read(true).write(writable).open(&self.path);
         file.map(OwnedFd::from).map_err(|error| {
             Failure::cannot_open(format!(
@@ -213,9 +225,30 @@ impl Segment {
         })
     }
 
+    /// Whether it had a name once. The library takes no such file for a segment.
+    fn was_removed(&self) -> bool {
+        let is_memfd = || {
+            fs::read_link(&self.path)
+                .is_ok_and(|link| link.to_string_lossy().starts_with("/memfd:"))
+        };
+        let has_no_name = || fs::metadata(&self.path).is_ok_and(|file| file.nlink() == 0);
+        self.place == Place::Open && has_no_name() && !is_memfd()
+    }
+
     fn failure(&self, error: &AttachError) -> Failure {
+        if matches!(error, AttachError::NotSealed { .. }) && self.was_removed() {
+            let text = format!("segment '{}': its file was removed while it is in use", self.label);
+            return Failure::cannot_open(text)
+                .tip("restart the processes that have it open, so that all share one again");
+        }
         Failure::of_attach(&self.label, &self.path.to_string_lossy(), error)
     }
+}
+
+/// Whether a segment is an environment variable that was set to nothing, to be without it. On the
+/// command line that is a mistake: a script's variable without its value.
+pub(crate) fn is_unset(segment: &str) -> bool {
+    segment.is_empty() && env::args_os().all(|arg| !arg.is_empty())
 }
 
 fn no_process(pid: u32, error: &std::io::Error) -> Failure {

@@ -20,6 +20,21 @@ fn by_name_path_and_environment() {
     assert_eq!((&found["keys"], &found["segment"]), (&expected, &name.get().into()));
 }
 
+/// `SHMTLS_SEGMENT=` counted as a segment without a name, where it is to have none. An empty word
+/// of the command line stays a mistake: who purges `"$SEGMENT"` does not mean the only one.
+#[test]
+fn an_empty_environment_is_none() {
+    let names = [Name::created(), Name::created()];
+    let without = |args: &[&str]| run(shmtls().args(args).env("SHMTLS_SEGMENT", ""));
+    let several = without(&["keys"]);
+    assert!(several.stderr.contains("there are several segments: "), "{several:?}");
+    let metrics = without(&["metrics"]);
+    assert!(metrics.stdout.contains(names[0].get()), "{metrics:?}");
+    let mistake = without(&["purge", "", "--all"]);
+    assert_eq!(mistake.code, Some(2), "{mistake:?}");
+    assert!(mistake.stderr.contains("\"\" is no segment name"), "{mistake:?}");
+}
+
 #[test]
 fn of_several_one_must_be_named() {
     let names = [Name::created(), Name::created()];
@@ -92,7 +107,9 @@ fn at_a_path_and_after_its_name_was_removed() {
 
     fs::remove_file(path).expect("removed");
     let by_pid = format!("pid:{}:{}", process::id(), other.fd().as_raw_fd());
-    assert_eq!(row_of(&by_pid)["backing"], "memfd");
+    let row = row_of(&by_pid);
+    assert_eq!(row["backing"], "memfd");
+    assert!(row["problem"].as_str().is_some_and(|it| it.contains("file was removed")), "{row}");
 }
 
 fn row_of(segment: &str) -> serde_json::Value {

@@ -1,6 +1,7 @@
 //! `shmtls create`: a named segment, before any server runs.
 
 use std::fs::{self, File, Metadata, Permissions};
+use std::io::ErrorKind;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown};
 use std::time::Duration;
 
@@ -22,6 +23,9 @@ Examples:
   shmtls create web --mode 0660 --group ops         for all members of a group
   shmtls create web --if-missing                    in ExecStartPre= of a service";
 
+/// What may fail when there is a segment already.
+const GIVE_TO_GROUP: &str = "give the group permissions on";
+
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// NAME (it becomes /dev/shm/shmtls.NAME), or a path on a tmpfs
@@ -42,7 +46,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "COUNT")]
     events: Option<u32>,
     /// The longest that any session lives [default: 1h]
-    #[arg(long, value_name = "DURATION", value_parser = quantity::duration)]
+    #[arg(long, value_name = "DURATION", value_parser = quantity::lifetime)]
     lifetime: Option<Duration>,
     /// Permission bits; servers must allow them too (Options::mode) [default: 0600]
     #[arg(long, value_name = "MODE", value_parser = quantity::mode)]
@@ -77,7 +81,7 @@ impl Args {
         let report = match self.create(group) {
             Ok(cache) => self.report(&cache, true)?,
             Err(CreateError::AlreadyExists { .. }) if self.if_missing => self.existing(group)?,
-            Err(error) => return Err(Failure::of_create(&error)),
+            Err(error) => return Err(failure(&error)),
         };
         output.show(&report)?;
         if report.created && self.mode() != 0o600 {
@@ -106,8 +110,7 @@ impl Args {
         let target = cache.path().unwrap_or("the segment".as_ref()).to_owned();
         let changed = fchown(cache.fd(), None, Some(group.as_raw()))
             .and_then(|()| fs::set_permissions(&target, Permissions::from_mode(self.mode())));
-        let action = "give the group permissions on";
-        changed.map_err(|source| CreateError::Io { action, target, source })
+        changed.map_err(|source| CreateError::Io { action: GIVE_TO_GROUP, target, source })
     }
 
     /// As a server would attach it that is about to trust it: a stranger's file is refused.
@@ -176,6 +179,18 @@ impl Args {
             group: system::group_name(file.gid()),
             shows_group: self.group.is_some() || mode & 0o070 != 0,
         })
+    }
+}
+
+fn failure(error: &CreateError) -> Failure {
+    let failure = Failure::of_create(error);
+    match error {
+        CreateError::Io { action: GIVE_TO_GROUP, source, .. }
+            if source.kind() == ErrorKind::PermissionDenied =>
+        {
+            failure.tip("be a member of that group, or root")
+        }
+        _ => failure,
     }
 }
 

@@ -78,6 +78,22 @@ fn expired_sessions_are_told_apart() {
     assert_eq!(first["bytes"], 222);
 }
 
+/// A session of just now was shown as idle for longer than it was there: ticks are coarse.
+#[test]
+fn no_session_is_idle_for_longer_than_it_is_there() {
+    let name = Name::created();
+    let cache = Options::new().attach(name.get()).expect("the segment");
+    let hour = Expiry::after(Duration::from_secs(3600));
+    for n in 0..200 {
+        let id = SessionId::new(&[n; 9]).expect("9 bytes");
+        assert!(cache.insert(&Context::named("a.example"), &id, &[n; 100], hour).is_stored());
+    }
+    let report = json(&["ls", name.get()]);
+    for row in report["sessions"].as_array().expect("rows") {
+        assert!(row["idle_secs"].as_u64() <= row["age_secs"].as_u64(), "{row}");
+    }
+}
+
 /// The contexts of openssl::attach and rustls::attach are digests, of which `ls` shows 8 digits:
 /// `purge` took those for a name, so nobody could remove the sessions of such a context.
 #[test]

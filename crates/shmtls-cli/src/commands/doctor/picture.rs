@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::time::{Duration, SystemTime};
 
-use shmtls::{EntryInfo, Expiry, Inspector, KeyRole, KeyStatus, ProcessInfo, SegmentInfo, Stats};
+use shmtls::{EntryInfo, Inspector, KeyRole, KeyStatus, ProcessInfo, SegmentInfo, Stats};
 
 use super::events::Recent;
 use super::swap::Swap;
@@ -67,6 +67,8 @@ pub(super) struct Keys {
     pub(super) source: &'static str,
     /// Since when the key has encrypted that does so now, at the latest.
     pub(super) encrypts_since: Option<SystemTime>,
+    /// Whether that is the start of the key, and not just the time of the last update.
+    pub(super) knows_start: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -174,16 +176,18 @@ impl Member {
 impl Keys {
     fn of(status: &KeyStatus) -> Self {
         let current = status.keys.iter().find(|key| key.role == KeyRole::Current);
-        let since = |start: Expiry| {
-            let start = SystemTime::UNIX_EPOCH + Duration::from_secs(start.unix_secs().into());
+        let start = current.map(|key| u64::from(key.not_before.unix_secs()));
+        let since = |start: u64| match start {
             // One without a start encrypts since it was published, or longer.
-            if start == SystemTime::UNIX_EPOCH { status.published } else { start }
+            0 => status.published,
+            start => SystemTime::UNIX_EPOCH + Duration::from_secs(start),
         };
         Self {
             epoch: status.epoch,
             published: status.published,
             source: source(status.source),
-            encrypts_since: current.map(|key| since(key.not_before)),
+            encrypts_since: start.map(since),
+            knows_start: start.is_some_and(|start| start != 0),
         }
     }
 }

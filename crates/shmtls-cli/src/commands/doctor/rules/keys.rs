@@ -171,9 +171,12 @@ pub(super) fn old(picture: &Picture) -> Option<Finding> {
     };
     let age = picture.age(since);
     let severity = if age > OLD { Severity::Problem } else { Severity::Fine };
+    let span = units::span(age);
     let seen = match severity {
-        Severity::Fine => format!("the current ticket key is {} old", units::span(age)),
-        _ => format!("the current ticket key has been in use for {}", units::span(age)),
+        // An update may have put the same key in front again.
+        _ if !keys.knows_start => format!("the ring of ticket keys was set {span} ago"),
+        Severity::Fine => format!("the current ticket key is {span} old"),
+        _ => format!("the current ticket key has been in use for {span}"),
     };
     let finding = Finding::new("old-keys", severity, seen)
         .figure("age_secs", age.as_secs())

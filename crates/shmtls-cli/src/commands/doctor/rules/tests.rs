@@ -48,6 +48,7 @@ fn healthy() -> Picture {
             published: now - Duration::from_secs(7200),
             source: "rotation",
             encrypts_since: Some(now - Duration::from_secs(7200)),
+            knows_start: true,
         }),
         recent: Recent { odd_runs: 40, ..Recent::default() },
         locks: Vec::new(),

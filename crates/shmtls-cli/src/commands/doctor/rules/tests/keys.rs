@@ -105,3 +105,19 @@ fn keys_that_nobody_rotates() {
     }
     assert_eq!(severity(old, |it| keys(it).encrypts_since = None), Some(Problem));
 }
+
+/// Just after an update `doctor` called a key seconds old that had no start, and may be of any age.
+#[test]
+fn a_key_whose_start_is_not_known() {
+    let set = |age: Duration| {
+        move |it: &mut Picture| {
+            keys(it).knows_start = false;
+            keys(it).encrypts_since = Some(it.now - age);
+        }
+    };
+    assert_says(
+        &said(old, set(Duration::from_secs(6))),
+        &["the ring of ticket keys was set 6s ago"],
+    );
+    assert_eq!(severity(old, set(2 * DAY)), Some(Problem));
+}

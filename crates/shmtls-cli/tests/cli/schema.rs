@@ -35,8 +35,8 @@ fn every_schema_is_named_after_its_file() {
     }
 }
 
-/// The README promises that a field may be added, and the files forbade it: who validated reports by
-/// them would have refused those of the next version.
+/// The README promises that a field may be added, and the files forbade it: who validated reports
+/// by them would have refused those of the next version.
 #[test]
 fn no_schema_forbids_what_a_later_version_adds() {
     for file in fs::read_dir(schemas()).expect("schemas").flatten() {

@@ -75,6 +75,10 @@ impl Args {
 impl Row {
     /// `None` if it went away since it was found: its file was removed, or its process has ended.
     fn of(segment: &Segment) -> Option<Self> {
+        // It may be there again a moment later, and not be what was found any more.
+        if segment.is_gone() {
+            return None;
+        }
         let contents = segment.inspect_one_of_many().map(|it| Contents::of(&it));
         let file = fs::metadata(segment.path());
         if file.as_ref().is_err_and(|error| error.kind() == ErrorKind::NotFound) {

@@ -40,7 +40,7 @@ fn workers_run_stop_and_die() {
     assert_eq!(json(&["keys", name.get()])["processes_with_keys"], 0);
 }
 
-/// A process that had joined and done nothing yet was seen `20785d 15h` ago: a 0 was taken for 1970.
+/// A process that had joined and done nothing yet was seen `20785d 15h` ago: 0 was taken for 1970.
 #[test]
 fn one_that_has_not_used_the_cache_yet() {
     let name = Name::new();

@@ -71,6 +71,20 @@ impl From<io::Error> for Failure {
     }
 }
 
+/// Of a file's name (`NAME_MAX`), less the prefix that a segment's has in /dev/shm.
+const LONGEST_NAME: usize = 255 - "shmtls.".len();
+
+/// Why the library takes this for no name.
+fn no_name(name: &str) -> String {
+    if name.len() > LONGEST_NAME && !name.contains('/') {
+        return format!(
+            "a segment's name has at most {LONGEST_NAME} characters, this one has {}",
+            name.len()
+        );
+    }
+    format!("{name:?} is no segment name")
+}
+
 /// An error with all that caused it.
 pub(crate) fn chain(error: &dyn Error) -> String {
     let mut text = error.to_string();

@@ -66,6 +66,12 @@ pub(crate) fn short_interval(text: &str) -> Result<Duration, String> {
     if interval < least { Err("at least 1ms".into()) } else { Ok(interval) }
 }
 
+/// As [`duration`], for what is kept in whole seconds.
+pub(crate) fn lifetime(text: &str) -> Result<Duration, String> {
+    let lifetime = duration(text)?;
+    if lifetime < Duration::from_secs(1) { Err("at least 1s".into()) } else { Ok(lifetime) }
+}
+
 /// `0660`, `660`: permission bits, always octal.
 pub(crate) fn mode(text: &str) -> Result<u32, String> {
     let bits = u32::from_str_radix(text.trim_start_matches("0o"), 8);

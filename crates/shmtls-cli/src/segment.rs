@@ -1,5 +1,6 @@
 //! The segment that the user means: a name, a path, `pid:PID` or `fd:NAME`.
 
+use std::env;
 use std::fs::{self, File};
 use std::io::ErrorKind;
 use std::os::fd::OwnedFd;
@@ -41,9 +42,13 @@ enum Place {
 
 impl SegmentArg {
     pub(crate) fn find(&self) -> Result<Segment, Failure> {
-        match &self.segment {
+        match self.segment.as_deref().filter(|text| !is_unset(text)) {
             Some(text) => Segment::parse(text),
-            None => Segment::only_one_of(Segment::all()),
+            None => {
+                let mut all = Segment::all();
+                all.retain(|segment| !segment.was_removed());
+                Segment::only_one_of(all)
+            }
         }
     }
 }
@@ -78,8 +83,15 @@ impl Segment {
         Self { label: path.into(), path: path.into(), place: Place::Named }
     }
 
-    /// Of a segment without a name.
-    pub(crate) fn of_descriptor(descriptor: &Descriptor) -> Self {
+    /// Of a segment that a process has open: by its path, if it has one that we can see.
+    fn of_other(descriptor: &Descriptor) -> Self {
+        match descriptor.link.to_str() {
+            Some(path) if descriptor.is_at_its_link() => Self::at_path(path),
+            _ => Self::of_descriptor(descriptor),
+        }
+    }
+
+    fn of_descriptor(descriptor: &Descriptor) -> Self {
         let Descriptor { pid, fd, .. } = descriptor;
         Self { label: format!("pid:{pid}:{fd}"), path: descriptor.path(), place: Place::Open }
     }
@@ -122,11 +134,12 @@ impl Segment {
         }
     }
 
-    /// All that this user can see: those with a name first.
+    /// All that this user can see: those with a name in /dev/shm first, then those that processes
+    /// have open at other paths, without a name, or with one that was removed.
     pub(crate) fn all() -> Vec<Self> {
         let named = discover::names().into_iter().map(|name| Self::named(&name));
-        let unnamed = discover::memfds();
-        named.chain(unnamed.iter().map(Self::of_descriptor)).collect()
+        let others = discover::others();
+        named.chain(others.iter().map(Self::of_other)).collect()
     }
 
     pub(crate) fn label(&self) -> &str {
@@ -171,12 +184,11 @@ impl Segment {
 
     /// Attaches as one who writes.
     pub(crate) fn attach(&self) -> Result<Cache, Failure> {
-        self.attach_as(Options::new().populate(false))
+        self.attach_as_server(&self.trusting(Options::new().populate(false)))
     }
 
-    /// Attaches it if it is as `options` ask.
-    pub(crate) fn attach_as(&self, options: Options) -> Result<Cache, Failure> {
-        let options = self.trusting(options);
+    /// Attaches it if it is as `options` ask, and by default this user's or root's.
+    pub(crate) fn attach_as_server(&self, options: &Options) -> Result<Cache, Failure> {
         let opened = match self.place {
             Place::Named => options.attach(&self.label),
             Place::Open => options.attach_fd(self.open(true)?),
@@ -195,6 +207,13 @@ impl Segment {
     }
 
     fn open(&self, writable: bool) -> Result<OwnedFd, Failure> {
+        // A socket cannot be opened, and a pipe waits for somebody who writes.
+        if fs::metadata(&self.path).is_ok_and(|found| !found.is_file()) {
+            let link = fs::read_link(&self.path).unwrap_or_default();
+            let text = format!("'{}' is {}: no file, hence no segment", self.label, link.display());
+            return Err(Failure::cannot_open(text)
+                .tip("ls -l /proc/PID/fd shows what a process has open under which number"));
+        }
         let file = File::options().read(true).write(writable).open(&self.path);
         file.map(OwnedFd::from).map_err(|error| {
             Failure::cannot_open(format!(
@@ -206,9 +225,30 @@ impl Segment {
         })
     }
 
+    /// Whether it had a name once. The library takes no such file for a segment.
+    fn was_removed(&self) -> bool {
+        let is_memfd = || {
+            fs::read_link(&self.path)
+                .is_ok_and(|link| link.to_string_lossy().starts_with("/memfd:"))
+        };
+        let has_no_name = || fs::metadata(&self.path).is_ok_and(|file| file.nlink() == 0);
+        self.place == Place::Open && has_no_name() && !is_memfd()
+    }
+
     fn failure(&self, error: &AttachError) -> Failure {
+        if matches!(error, AttachError::NotSealed { .. }) && self.was_removed() {
+            let text = format!("segment '{}': its file was removed while it is in use", self.label);
+            return Failure::cannot_open(text)
+                .tip("restart the processes that have it open, so that all share one again");
+        }
         Failure::of_attach(&self.label, &self.path.to_string_lossy(), error)
     }
+}
+
+/// Whether a segment is an environment variable that was set to nothing, to be without it. On the
+/// command line that is a mistake: a script's variable without its value.
+pub(crate) fn is_unset(segment: &str) -> bool {
+    segment.is_empty() && env::args_os().all(|arg| !arg.is_empty())
 }
 
 fn no_process(pid: u32, error: &std::io::Error) -> Failure {

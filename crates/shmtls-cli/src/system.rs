@@ -1,6 +1,7 @@
 //! What the system says of users and processes.
 
 use std::fs;
+use std::time::SystemTime;
 
 use nix::unistd::{Gid, Group, Uid, User};
 use serde::Serialize;
@@ -31,6 +32,12 @@ pub(crate) fn me() -> String {
 }
 
 /// What a process does.
+/// When a process last used the cache; `None` if it has not since it attached, for which the table
+/// has 0.
+pub(crate) fn last_seen(process: &ProcessInfo) -> Option<SystemTime> {
+    Some(process.last_seen()).filter(|time| *time != SystemTime::UNIX_EPOCH)
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum ProcessState {

@@ -75,16 +75,22 @@ impl Args {
 impl Row {
     /// `None` if it went away since it was found: its file was removed, or its process has ended.
     fn of(segment: &Segment) -> Option<Self> {
+        // It may be there again a moment later, and not be what was found any more.
+        if segment.is_gone() {
+            return None;
+        }
         let contents = segment.inspect_one_of_many().map(|it| Contents::of(&it));
         let file = fs::metadata(segment.path());
         if file.as_ref().is_err_and(|error| error.kind() == ErrorKind::NotFound) {
             return None;
         }
         let file = file.ok();
+        // One whose name was removed is as a memfd to who looks for it.
+        let has_name = file.as_ref().map_or(segment.has_name(), |file| file.nlink() > 0);
         Some(Self {
             segment: segment.label().into(),
             path: segment.path().display().to_string(),
-            backing: if segment.has_name() { "named" } else { "memfd" },
+            backing: if has_name { "named" } else { "memfd" },
             owner: file.as_ref().map(|file| system::user_name(file.uid())),
             mode: file.as_ref().map(|file| format!("{:04o}", file.mode() & 0o7777)),
             bytes: file.as_ref().map(fs::Metadata::len),

@@ -1,6 +1,6 @@
 //! `shmtls ls`: the sessions, one a line; never their IDs or bytes.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 
 use serde::Serialize;
 
@@ -23,7 +23,7 @@ pub(crate) const EXAMPLES: &str = "\
 Examples:
   shmtls ls web                                      all sessions, bucket by bucket
   shmtls ls web --sort size --limit 10               the largest
-  shmtls ls web --context example.org --older 30m    of one server, and old
+  shmtls ls web --context 9f31c0aa --older 30m       of one server, and old
   shmtls ls web --sort idle --reverse --limit 10     what was used just now
   shmtls ls web --format json | jq '.sessions[] | select(.hits == 0) | .context'";
 
@@ -73,12 +73,21 @@ impl Args {
         let found =
             RefCell::new(Found { args: self, listing, sorted: Sorted::default(), end: None });
         let buckets = (0..inspector.info().buckets()).take_while(|_| !found.borrow().is_over());
+        let has_context = Cell::new(self.limit == Some(0));
         let unread_buckets = inspector.for_each_in(buckets, |entry| {
-            if accepts(entry) {
-                found.borrow_mut().add(Row::of(entry, &writers, self.verbose));
+            if self.filter.is_of_context(entry) {
+                has_context.set(true);
+                if accepts(entry) {
+                    found.borrow_mut().add(Row::of(entry, &writers, self.verbose));
+                }
             }
         });
-        found.into_inner().finish(unread_buckets)
+        let has_context = has_context.get() || !unread_buckets.is_empty();
+        let exit = found.into_inner().finish(unread_buckets)?;
+        if !has_context {
+            self.filter.note_unknown_context();
+        }
+        Ok(exit)
     }
 
     fn lines(&self) -> Lines {

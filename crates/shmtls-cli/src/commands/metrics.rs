@@ -9,6 +9,7 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output::{self, Format, Output};
 use crate::quantity;
+use crate::segment;
 use crate::signals;
 use address::Address;
 use remarks::Remarks;
@@ -57,7 +58,8 @@ pub(crate) struct Args {
         long = "watch",
         value_name = "DURATION",
         value_parser = quantity::interval,
-        requires = "output"
+        requires = "output",
+        conflicts_with = "listen"
     )]
     every: Option<Duration>,
 }
@@ -72,13 +74,20 @@ impl Args {
             (Some(address), ..) => self.serve(address),
             (_, Some(file), Some(every)) => self.write_again_and_again(file, every),
             (_, Some(file), None) => {
-                file::replace(file, &look::exposition(&self.segments)?)?;
+                file::replace(file, &look::exposition(self.names())?)?;
                 Ok(Exit::Fine)
             }
             _ => {
-                output::write(&look::exposition(&self.segments)?)?;
+                output::write(&look::exposition(self.names())?)?;
                 Ok(Exit::Fine)
             }
+        }
+    }
+
+    fn names(&self) -> &[String] {
+        match &self.segments[..] {
+            [only] if segment::is_unset(only) => &[],
+            all => all,
         }
     }
 
@@ -86,7 +95,7 @@ impl Args {
         address.check(self.allow_remote)?;
         signals::end_on_terminate();
         let listener = address.listen()?;
-        let scraper = Scraper::new(&self.segments)?;
+        let scraper = Scraper::new(self.names())?;
         output::note(&format!("listening on http://{}/metrics", address::of(&listener)?));
         server::serve(&listener, &scraper);
         Ok(Exit::Fine)
@@ -95,7 +104,7 @@ impl Args {
     /// What hinders the first time ends it: it is there to be put right. Later it may pass.
     fn write_again_and_again(&self, file: &Path, every: Duration) -> Result<Exit, Failure> {
         signals::end_on_terminate();
-        let scraper = Scraper::new(&self.segments)?;
+        let scraper = Scraper::new(self.names())?;
         file::replace(file, &scraper.scrape()?)?;
         let remarks = Remarks::default();
         loop {

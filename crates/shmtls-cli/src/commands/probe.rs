@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use clap::builder::NonEmptyStringValueParser;
 use serde::Serialize;
 
 use crate::exit::Exit;
@@ -55,7 +56,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "PERCENT", value_parser = percent)]
     min: Option<f64>,
     /// The server's name in the hello [default: HOST, unless it is an address]
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
     sni: Option<String>,
     /// What to measure
     #[arg(long, value_name = "VERSION", default_value = "all")]

@@ -12,7 +12,7 @@ use crate::output::table::Align::{Left, Right};
 use crate::output::table::{Cell, Table};
 use crate::output::{Output, Report, page::Page, style, units};
 use crate::segment::{Segment, SegmentArg};
-use crate::system::ProcessState;
+use crate::system::{self, ProcessState};
 use crate::watch::Watch;
 
 pub(crate) const EXAMPLES: &str = "\
@@ -20,7 +20,8 @@ Examples:
   shmtls procs web             the workers, their work, and who still has old keys
   shmtls procs pid:81022       of the segment that a process has, with or without a name
   shmtls procs web -w 2s       again and again
-  shmtls procs web --format json | jq '.processes[] | select(.keys_current == false) | .pid'";
+  shmtls procs web --format json | jq '.processes[]
+    | select(.keys_current == false and .state != \"dead\") | .pid'";
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -46,7 +47,8 @@ struct Process {
     command: String,
     state: ProcessState,
     attached_unix_secs: u64,
-    last_seen_unix_secs: u64,
+    /// Null for one that has not used the cache since it attached.
+    last_seen_unix_secs: Option<u64>,
     lookups: u64,
     hits: u64,
     foreign_hits: u64,
@@ -90,7 +92,7 @@ impl Process {
             command: info.command().into(),
             state,
             attached_unix_secs: units::unix_secs(info.attached()),
-            last_seen_unix_secs: units::unix_secs(info.last_seen()),
+            last_seen_unix_secs: system::last_seen(info).map(units::unix_secs),
             lookups: stats.lookups(),
             hits: stats.hits,
             foreign_hits: stats.foreign_hits,
@@ -109,7 +111,7 @@ impl Process {
             self.command.as_str().into(),
             self.state.cell(),
             ago(self.attached_unix_secs).into(),
-            ago(self.last_seen_unix_secs).into(),
+            Cell::maybe(self.last_seen_unix_secs.map(ago)),
             units::count(self.lookups).into(),
             units::percent(self.hits, self.lookups).into(),
             units::percent(self.foreign_hits, self.hits).into(),

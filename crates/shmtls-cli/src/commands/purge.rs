@@ -1,18 +1,19 @@
 //! `shmtls purge`: removes sessions. Handshakes that would have resumed are full ones then.
 
 use serde::Serialize;
-use shmtls::{Cache, Purged};
+use shmtls::{Cache, Context, Inspector, Purged};
 
-use crate::context;
+use crate::context::{self, Wanted};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output::{Output, Report, note, page::Page, units::plural};
-use crate::segment::SegmentArg;
+use crate::segment::{Segment, SegmentArg};
 
 pub(crate) const EXAMPLES: &str = "\
 Examples:
-  shmtls purge web --context example.org   its certificate or client policy has changed
-  shmtls purge web --context 9f31c0aa5b7702d107d2931fc4510e8a
+  shmtls purge web --context 9f31c0aa      as ls shows it: its certificate or client policy has
+                                           changed
+  shmtls purge web --context example.org   as the application named it (Context::named)
   shmtls purge web --expired               seldom needed: they give way first anyway
   shmtls purge web --all                   every client starts anew";
 
@@ -27,7 +28,8 @@ pub(crate) struct Args {
     /// Remove the sessions whose lifetime is over
     #[arg(long)]
     expired: bool,
-    /// Remove the sessions of one context: its name, or its digest in 32 or 64 hex digits
+    /// Remove the sessions of one context: the 8 hex digits that ls shows, the 16 of the whole
+    /// context, the 32 or 64 of a digest, or a name
     #[arg(long, value_name = "CONTEXT")]
     context: Option<String>,
 }
@@ -47,7 +49,7 @@ impl Args {
     pub(crate) fn run(&self, output: &Output) -> Result<Exit, Failure> {
         let segment = self.segment.find()?;
         let cache = segment.attach()?;
-        let (what, Purged { removed, busy, .. }) = self.purge(&cache);
+        let (what, Purged { removed, busy, .. }) = self.purge(&segment, &cache)?;
         let report = Removed {
             segment: segment.label().into(),
             what,
@@ -58,17 +60,39 @@ impl Args {
         output.show(&report)?;
         if busy > 0 {
             note("somebody held these buckets for too long; `shmtls purge` again");
+        } else if removed == 0 {
+            self.context.as_deref().inspect(|text| context::note_that_none_has(text));
         }
         Ok(report.outcome())
     }
 
-    fn purge(&self, cache: &Cache) -> (&'static str, Purged) {
-        match &self.context {
-            Some(context) => ("context", cache.remove_context(&context::parse(context))),
+    fn purge(&self, segment: &Segment, cache: &Cache) -> Result<(&'static str, Purged), Failure> {
+        Ok(match self.context.as_deref().map(Wanted::parse) {
+            Some(Wanted::Whole(context)) => ("context", cache.remove_context(&context)),
+            Some(wanted) => ("context", remove_found(&segment.inspect()?, cache, wanted)),
             None if self.expired => ("expired", cache.sweep()),
             None => ("all", cache.clear()),
-        }
+        })
     }
+}
+
+/// The cache removes whole contexts only: those that a start stands for are looked up first.
+fn remove_found(inspector: &Inspector, cache: &Cache, wanted: Wanted) -> Purged {
+    let mut contexts = Vec::<Context>::new();
+    let mut all = Purged::default();
+    // What could not be read may be of a context that is nowhere else.
+    all.busy = inspector.for_each(|entry| {
+        let context = entry.context();
+        if wanted.is(context) && !contexts.contains(context) {
+            contexts.push(*context);
+        }
+    });
+    for context in &contexts {
+        let purged = cache.remove_context(context);
+        all.removed += purged.removed;
+        all.busy = all.busy.max(purged.busy);
+    }
+    all
 }
 
 impl Report for Removed {

@@ -21,6 +21,8 @@ mod rates;
 mod text;
 
 pub(crate) use contents::Contents;
+#[cfg(feature = "top")]
+pub(crate) use contents::mean_session_bytes;
 
 pub(crate) const EXAMPLES: &str = "\
 Examples:

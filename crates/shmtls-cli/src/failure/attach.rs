@@ -1,8 +1,10 @@
 //! The library's [`AttachError`] in the words of the command line.
 
+use std::fs;
+
 use shmtls::AttachError;
 
-use super::{Failure, chain};
+use super::{Failure, chain, no_name};
 use crate::exit::Exit;
 use crate::output::units;
 use crate::system;
@@ -29,13 +31,16 @@ fn exit_of(error: &AttachError) -> Exit {
 
 fn text_of(name: &str, path: &str, error: &AttachError) -> String {
     match error {
-        AttachError::Name { .. } => chain(error),
+        AttachError::Name { name } => no_name(name),
         AttachError::NotFound { existing, .. } => not_found(name, path, existing),
         AttachError::Permission { owner, mode, euid, .. } => format!(
             "{path}: permission denied (owner {}, mode {mode:04o}, you are {})",
             system::user_name(*owner),
             system::user_name(*euid),
         ),
+        AttachError::NotASegment { .. } if is_empty(path) => {
+            format!("{path} is empty: not a shmtls segment")
+        }
         AttachError::NotASegment { found } => {
             format!("{path} is not a shmtls segment (magic {})", hex(found))
         }
@@ -88,6 +93,11 @@ fn nearest<'a>(name: &str, existing: &'a [String]) -> Option<&'a String> {
     let near = existing.iter().min_by_key(|other| distance(other))?;
     let limit = (name.chars().count() / 3).clamp(1, 3);
     (distance(near) <= limit).then_some(near)
+}
+
+/// Of such a file the library says that it begins with zeros.
+fn is_empty(path: &str) -> bool {
+    fs::metadata(path).is_ok_and(|file| file.len() == 0)
 }
 
 /// `7f 45 4c 46`; what is printable besides.

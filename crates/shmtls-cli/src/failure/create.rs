@@ -2,7 +2,7 @@
 
 use shmtls::{CreateError, OptionsError};
 
-use super::{Failure, chain};
+use super::{Failure, chain, no_name};
 use crate::output::units::bytes;
 
 impl Failure {
@@ -11,7 +11,7 @@ impl Failure {
             CreateError::Options(error) => {
                 Self::usage(error.to_string()).tip(format!("change {}", option_of(error)))
             }
-            CreateError::Name { .. } => Self::usage(error.to_string()).tip(error.hint()),
+            CreateError::Name { name } => Self::usage(no_name(name)).tip(error.hint()),
             CreateError::AlreadyExists { .. } => Self::cannot_open(error.to_string())
                 .tip("--if-missing leaves it as it is; remove the file when no process needs it"),
             CreateError::NoSpace { path, needed, free, total } => {

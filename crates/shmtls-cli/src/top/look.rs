@@ -14,11 +14,14 @@ use super::model::Model;
 use super::model::shot::{About, Bucket, Identity, Key, Keys, Lock, Process, Shot};
 use super::model::tally::Tally;
 use super::words;
-use crate::commands::keys;
+use crate::commands::{keys, stat};
 use crate::failure::Failure;
 use crate::output::style::plain;
 use crate::segment::Segment;
 use crate::system::ProcessState;
+
+/// Buckets whose sessions are looked at one by one: copies of 2 MiB, some four times a second.
+const SAMPLE: usize = 64;
 
 #[derive(Debug)]
 pub(crate) struct Watcher {
@@ -126,6 +129,7 @@ impl Open {
             recoveries: stats.recoveries(),
             processes: processes.iter().map(|it| process(it, info)).collect(),
             buckets: inspector.buckets().map(bucket).collect(),
+            mean_session_bytes: stat::mean_session_bytes(inspector, SAMPLE),
             keys: inspector.keys().map(|status| ring(&status)),
         }
     }

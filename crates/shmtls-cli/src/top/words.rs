@@ -14,7 +14,7 @@ pub(crate) fn event(event: &PastEvent) -> Event {
     };
     Event {
         at: event.at(),
-        pid: event.pid(),
+        pid: Some(event.pid()).filter(|pid| *pid != 0),
         what,
         why,
         origin: origin(event.origin()),

@@ -1,13 +1,16 @@
 //! Each mistake has its exit code, says what was found, and what to do.
 
 use std::fs::{self, File, OpenOptions, Permissions};
-use std::os::unix::fs::{FileExt, PermissionsExt};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
+use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 
-use nix::unistd::geteuid;
+use nix::unistd::{Gid, Group, geteuid};
+use tempfile::TempDir;
 
-use crate::support::{Name, Run, run, stdout, with};
+use crate::support::{Name, Run, run, shmtls, stdout, with};
 
 #[track_caller]
 fn assert_fails(run: &Run, code: i32, texts: &[&str]) {
@@ -36,28 +39,50 @@ fn a_name_that_is_none() {
     let texts = ["\"a b\" is no segment name", "tip: use letters"];
     assert_fails(&with(&["procs", "a b"]), 2, &texts);
     assert_fails(&with(&["create", "a b"]), 2, &texts);
+    let long = "x".repeat(250);
+    for command in ["create", "procs"] {
+        let texts = ["at most 248 characters, this one has 250", "tip: use letters"];
+        assert_fails(&with(&[command, &long]), 2, &texts);
+    }
 }
 
 #[test]
 fn no_permission() {
     let name = Name::created();
-    let nobody = 65_534;
     let home = tempfile::tempdir().expect("a directory");
+    if !geteuid().is_root() {
+        fs::set_permissions(name.path(), Permissions::from_mode(0o000)).expect("chmod");
+    }
+    let denied = format!("{}: permission denied (owner ", name.path().display());
+    let texts = [&denied, ", mode 0", ", you are ", "tip: sudo -u ", "--group"];
+    assert_fails(&run(without_rights(&home).args(["keys", name.get()])), 3, &texts);
+}
+
+/// The tip was to check the directory, which is not what hinders.
+#[test]
+fn a_group_that_is_not_ones_own() {
+    let name = Name::new();
+    let home = tempfile::tempdir().expect("a directory");
+    let args = ["create", name.get(), "--size", "1MiB", "--group", "0"];
+    let texts = ["cannot give the group", "tip: be a member of that group, or root"];
+    assert_fails(&run(without_rights(&home).args(args)), 3, &texts);
+    assert!(!name.path().exists());
+}
+
+/// The program as somebody who is not root.
+fn without_rights(home: &TempDir) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_shmtls"));
     if geteuid().is_root() {
+        let nobody = 65_534;
         // Where this was built need not be open to everyone.
         let copy = home.path().join("shmtls");
         fs::copy(env!("CARGO_BIN_EXE_shmtls"), &copy).expect("a copy");
         fs::set_permissions(home.path(), Permissions::from_mode(0o755)).expect("chmod");
         command = Command::new(copy);
         command.uid(nobody).gid(nobody).current_dir("/");
-    } else {
-        fs::set_permissions(name.path(), Permissions::from_mode(0o000)).expect("chmod");
     }
-    command.env_clear().stdin(Stdio::null()).args(["keys", name.get()]);
-    let denied = format!("{}: permission denied (owner ", name.path().display());
-    let texts = [&denied, ", mode 0", ", you are ", "tip: sudo -u ", "--group"];
-    assert_fails(&run(&mut command), 3, &texts);
+    command.env_clear().stdin(Stdio::null());
+    command
 }
 
 #[test]
@@ -70,6 +95,9 @@ fn something_else() {
     let path = copy.path().to_str().expect("UTF-8");
     let text = format!("{path} is not a shmtls segment (magic 7f 45 4c 46 ");
     assert_fails(&with(&["procs", path]), 3, &[&text, "tip: check the name"]);
+    let empty = tempfile::NamedTempFile::new().expect("a file");
+    let path = empty.path().to_str().expect("UTF-8");
+    assert_fails(&with(&["procs", path]), 3, &[&format!("{path} is empty")]);
 }
 
 #[test]
@@ -134,6 +162,30 @@ fn one_that_exists() {
     assert_fails(&create(&["--if-missing", "--size", "2MiB"]), 1, &texts);
 }
 
+/// `create --if-missing` looked at the size alone: it told of the mode and group that were asked
+/// for as if the file had them, and took a file that others may write.
+#[test]
+fn one_that_exists_with_another_mode_or_group() {
+    let name = Name::created();
+    let create = |more: &[&str]| with(&[&["create", name.get(), "--if-missing"], more].concat());
+    let texts = ["has mode 0600, --mode asks for 0660", "tip: drop --mode"];
+    assert_fails(&create(&["--mode", "0660"]), 1, &texts);
+    let texts = ["--group asks for 4294967294", "tip: drop --group"];
+    assert_fails(&create(&["--group", "4294967294"]), 1, &texts);
+    assert_eq!(create(&["--mode", "0600"]).code, Some(0));
+    let mode = |bits| fs::set_permissions(name.path(), Permissions::from_mode(bits));
+    mode(0o666).expect("permissions");
+    assert_fails(&create(&[]), 3, &["0666", "tip: "]);
+    mode(0o660).expect("permissions");
+    let same = create(&["--mode", "0660", "--format", "json"]);
+    let report: serde_json::Value = serde_json::from_str(&same.stdout).expect("JSON");
+    let gid = fs::metadata(name.path()).expect("a file").gid();
+    let group = Group::from_gid(Gid::from_raw(gid)).expect("groups");
+    let group = group.map_or(gid.to_string(), |group| group.name);
+    assert_eq!((&report["mode"], &report["group"]), (&"0660".into(), &group.as_str().into()));
+    assert!(create(&["--mode", "0660"]).stdout.ends_with(&format!("group {group}\n")));
+}
+
 #[test]
 fn options_without_sense() {
     let name = Name::new();
@@ -145,8 +197,13 @@ fn options_without_sense() {
     assert_fails(&create(&["--processes", "0"]), 2, &["out of range: 1 to 4096", "--processes"]);
     assert_fails(&create(&["--events", "3"]), 2, &["3 events for each", "tip: change --events"]);
     assert_fails(&create(&["--lifetime", "30d"]), 2, &["2592000 seconds is out of range"]);
+    let texts = ["invalid value '100ms' for '--lifetime", "at least 1s"];
+    assert_fails(&create(&["--lifetime", "100ms"]), 2, &texts);
+    #[cfg(feature = "probe")]
+    assert_fails(&with(&["probe", "127.0.0.1:9", "--sni", ""]), 2, &["'--sni <NAME>'"]);
     assert_fails(&create(&["--mode", "999"]), 2, &["octal"]);
     assert_fails(&create(&["--group", "no such group"]), 2, &["no group 'no such group'"]);
+    assert_fails(&create(&["--group", "4294967295"]), 2, &["no group '4294967295'"]);
     assert_fails(&create(&["--size", "1MiB", "--sessions", "9"]), 2, &["cannot be used with"]);
     assert_fails(&with(&["list", "-w", "1ms"]), 2, &["at least 100ms"]);
     assert_fails(&with(&["list", "--format", "xml"]), 2, &["invalid value 'xml'"]);
@@ -164,6 +221,17 @@ fn nothing_that_was_handed_over() {
     assert_fails(&with(&["keys", "pid:4194305"]), 3, &["no process 4194305"]);
     let me = format!("pid:{}:999999", std::process::id());
     assert_fails(&with(&["keys", &me]), 3, &["has no segment open"]);
+}
+
+/// Who passed a socket was told to become the user of a process.
+#[test]
+fn a_descriptor_that_is_no_file() {
+    let (socket, _other) = UnixStream::pair().expect("a socket");
+    let (pipe, _writer) = std::io::pipe().expect("a pipe");
+    for (stdin, what) in [(OwnedFd::from(socket), "socket:["), (pipe.into(), "pipe:[")] {
+        let run = run(shmtls().args(["stat", "fd:0"]).stdin(stdin));
+        assert_fails(&run, 3, &[&format!("'fd:0' is {what}"), "no file, hence no segment", "tip:"]);
+    }
 }
 
 /// A sick segment is a row of its own, not the end of the list.

@@ -171,6 +171,21 @@ fn more_processes_than_cores_are_said_to_be() {
     assert!(report["notes"].to_string().contains("oversubscription, not scaling"), "{report}");
 }
 
+/// That a file could not be written was found out after the run, whose figures were lost with it.
+#[test]
+fn a_file_that_cannot_be_written_loses_no_figures() {
+    let run = |files: &[&str]| with(&[&QUICK[..], &["--lines", "robust"], files].concat());
+    let at_once = run(&["--svg", "/nowhere/x.svg"]);
+    assert_eq!((at_once.code, at_once.stdout.as_str()), (Some(3), ""), "{at_once:?}");
+    let error = "error: cannot write /nowhere/x.svg";
+    assert!(at_once.stderr.starts_with(error), "before the notes of a run: {at_once:?}");
+
+    let full = run(&["--json", "/dev/full"]);
+    assert_eq!(full.code, Some(3), "{full:?}");
+    assert!(full.stderr.contains("cannot write /dev/full: No space left"), "{full:?}");
+    assert!(full.stdout.contains("per-bucket robust"), "{full:?}");
+}
+
 #[test]
 fn options_without_sense() {
     let wrong: [(&[&str], &str); 9] = [
@@ -192,9 +207,6 @@ fn options_without_sense() {
         assert_eq!((run.code, run.stdout.as_str()), (Some(2), ""), "{args:?}: {run:?}");
         assert!(run.stderr.contains(text), "{args:?}: {run:?}");
     }
-    let lost = with(&[&QUICK[..], &["--lines", "robust", "--svg", "/nowhere/x.svg"]].concat());
-    assert_eq!(lost.code, Some(3), "{lost:?}");
-    assert!(lost.stderr.contains("cannot write /nowhere/x.svg"), "{lost:?}");
     let worker = with(&["bench", "worker", "{}"]);
     assert_eq!(worker.code, Some(2), "{worker:?}");
 }

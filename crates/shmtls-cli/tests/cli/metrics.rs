@@ -214,13 +214,15 @@ fn a_name_is_written_so_that_it_can_be_read() {
 
 #[test]
 fn mistakes_are_told() {
-    let mistakes: [(&[&str], &str); 8] = [
+    let mistakes: [(&[&str], &str); 9] = [
         (&["a b"], "is no segment name"),
         (&["pid:x"], "names no process"),
         (&["--format", "json"], "tip: shmtls stat SEGMENT --format json"),
         (&["-w", "2s"], "--output <FILE>"),
         (&["--allow-remote"], "--listen <HOST:PORT>"),
         (&["--listen", "127.0.0.1:0", "--output", "x"], "cannot be used with"),
+        // It was ignored: each request is a look of its own.
+        (&["--listen", "127.0.0.1:0", "-w", "1s"], "cannot be used with"),
         (&["--listen", "9798"], "such as 127.0.0.1:9798"),
         (&["--listen", "0.0.0.0:0"], "tip: --listen 127.0.0.1:9798; --allow-remote"),
     ];

@@ -1,11 +1,13 @@
 //! What `procs` and `list` say of real workers: running, stopped, killed.
 
+use std::fs::OpenOptions;
+use std::os::unix::fs::FileExt;
 use std::process::Command;
 
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
-use crate::support::{Name, busy, json, run, wait_for};
+use crate::support::{Name, busy, json, run, stdout, wait_for};
 use crate::workers::{Worker, work_if_told};
 
 #[test]
@@ -36,6 +38,26 @@ fn workers_run_stop_and_die() {
     let row = rows.iter().find(|row| row["segment"] == name.get()).expect("a row");
     assert_eq!((&row["processes_alive"], &row["processes_dead"]), (&0.into(), &1.into()));
     assert_eq!(json(&["keys", name.get()])["processes_with_keys"], 0);
+}
+
+/// A process that had joined and done nothing yet was seen `20785d 15h` ago: 0 was taken for 1970.
+#[test]
+fn one_that_has_not_used_the_cache_yet() {
+    let name = Name::new();
+    let _cache = busy(&name);
+    // As the line of a forked worker is that has only looked at the keys.
+    let file = OpenOptions::new().read(true).write(true).open(name.path()).expect("the segment");
+    let mut offset = [0; 8];
+    file.read_exact_at(&mut offset, 32).expect("members_offset");
+    let heartbeat = u64::from_ne_bytes(offset) + 24;
+    file.write_all_at(&[0; 8], heartbeat).expect("written");
+
+    let process = json(&["procs", name.get()])["processes"][0].clone();
+    assert_eq!(process["last_seen_unix_secs"], Value::Null, "{process}");
+    assert!(process["attached_unix_secs"].as_u64() > Some(0), "{process}");
+    let text = stdout(&["procs", name.get()]);
+    let words: Vec<_> = text.lines().nth(1).unwrap_or_default().split_whitespace().collect();
+    assert_eq!(words[4], "-", "{text}");
 }
 
 /// From another PID namespace, a sidecar's say, the numbers in the table mean nothing.

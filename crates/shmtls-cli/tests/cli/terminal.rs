@@ -7,7 +7,7 @@ use std::os::unix::process::ExitStatusExt;
 use nix::sys::signal::Signal;
 
 use crate::canary::{self, Forms};
-use crate::support::{Name, busy};
+use crate::support::{Name, busy, json};
 use crate::workers::{Worker, work_if_told};
 use top::Top;
 
@@ -182,4 +182,27 @@ fn colours_are_a_choice() {
         assert_eq!(colors.any(|color| color != vt100::Color::Default), has_colors);
         assert_eq!(top.end_by_key("q").code(), Some(0));
     }
+}
+
+/// An event of a process that has given its line back had the PID 0.
+#[test]
+fn events_of_who_has_left_have_no_pid() {
+    let name = Name::new();
+    drop(busy(&name));
+    let mut top = Top::start(&name, (30, 120));
+    top.press("e", &["the newest first", "stored"]);
+    let rows = top.contents();
+    let mut events = rows.lines().filter(|line| line.contains(" stored "));
+    let has_no_pid = |line: &str| line.split_whitespace().nth(1) == Some("-");
+    assert!(events.all(has_no_pid), "{rows}");
+}
+
+/// `top` told of 221 bytes on average where `stat` told of 158: it counted what the segment keeps
+/// of each session besides.
+#[test]
+fn the_mean_size_is_that_of_stat() {
+    let name = Name::new();
+    let _cache = busy(&name);
+    assert_eq!(json(&["stat", name.get()])["mean_session_bytes"], 200);
+    Top::start(&name, (30, 120)).see(&["avg 200 B"]);
 }

@@ -3,7 +3,8 @@
 //! Rounds are interleaved: in each, every case has its turn, once without and once with a timer,
 //! so that what else the machine does meets all of them alike.
 
-use std::fs;
+use std::fs::File;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -129,6 +130,9 @@ const SHARE_NEEDS: Duration = Duration::from_millis(500);
 
 impl Args {
     pub(crate) fn run(&self, output: &Output) -> Result<Exit, Failure> {
+        // Before the run: it takes minutes, and what it found would be lost.
+        let json_file = self.json.as_deref().map(Target::create).transpose()?;
+        let svg_file = self.svg.as_deref().map(Target::create).transpose()?;
         let bench = self.workbench();
         let machine = Machine::new(bench.cores.len());
         let notes = self.notes(&machine);
@@ -137,14 +141,16 @@ impl Args {
         let work_ns = self.work.as_nanos() as f64;
         let cells = results.iter().map(|it| it.cell(machine.cores, work_ns)).collect();
         let report = Contention { machine, workload: self.workload(&bench), notes, cells };
-        if let Some(path) = &self.json {
-            write(path, &json::line(&report))?;
+        // Also to who has stopped reading: the files are to be written all the same.
+        let shown = output.show(&report);
+        if let Some(file) = json_file {
+            file.write(&json::line(&report))?;
         }
-        if let Some(path) = &self.svg {
+        if let Some(file) = svg_file {
             let error = |error| Failure::cannot_open(format!("cannot draw: {error}"));
-            write(path, &chart::draw(&report).map_err(error)?)?;
+            file.write(&chart::draw(&report).map_err(error)?)?;
         }
-        output.show(&report)?;
+        shown?;
         Ok(report.outcome())
     }
 
@@ -284,7 +290,27 @@ fn or<'a>(given: &'a [u32], default: &'a [u32]) -> &'a [u32] {
     if given.is_empty() { default } else { given }
 }
 
-fn write(path: &Path, text: &str) -> Result<(), Failure> {
-    fs::write(path, text)
-        .map_err(|error| Failure::cannot_open(format!("cannot write {}: {error}", path.display())))
+/// A file that can be written, and is when there is a report.
+struct Target<'a> {
+    path: &'a Path,
+    file: File,
+}
+
+impl<'a> Target<'a> {
+    fn create(path: &'a Path) -> Result<Self, Failure> {
+        // What an earlier run has left stays until there is something better.
+        let opened = File::options().write(true).create(true).truncate(false).open(path);
+        Ok(Self { path, file: opened.map_err(|error| cannot_write(path, &error))? })
+    }
+
+    fn write(mut self, text: &str) -> Result<(), Failure> {
+        // A pipe has no length.
+        let _ = self.file.set_len(0);
+        self.file.write_all(text.as_bytes()).map_err(|error| cannot_write(self.path, &error))
+    }
+}
+
+fn cannot_write(path: &Path, error: &io::Error) -> Failure {
+    Failure::cannot_open(format!("cannot write {}: {error}", path.display()))
+        .tip("its directory must exist, be writable for you and have room")
 }

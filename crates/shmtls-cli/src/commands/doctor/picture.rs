@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::time::{Duration, SystemTime};
 
-use shmtls::{EntryInfo, Expiry, Inspector, KeyRole, KeyStatus, ProcessInfo, SegmentInfo, Stats};
+use shmtls::{EntryInfo, Inspector, KeyRole, KeyStatus, ProcessInfo, SegmentInfo, Stats};
 
 use super::events::Recent;
 use super::swap::Swap;
@@ -53,7 +53,8 @@ pub(super) struct Member {
     pub(super) pid: u32,
     pub(super) command: String,
     pub(super) state: ProcessState,
-    pub(super) last_seen: SystemTime,
+    /// `None` if it has not used the cache since it attached.
+    pub(super) last_seen: Option<SystemTime>,
     pub(super) lookups: u64,
     /// Of the keys that it used last; 0 if none.
     pub(super) key_epoch: u64,
@@ -66,6 +67,8 @@ pub(super) struct Keys {
     pub(super) source: &'static str,
     /// Since when the key has encrypted that does so now, at the latest.
     pub(super) encrypts_since: Option<SystemTime>,
+    /// Whether that is the start of the key, and not just the time of the last update.
+    pub(super) knows_start: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -158,7 +161,7 @@ impl Member {
             pid: process.pid(),
             command: process.command().into(),
             state: ProcessState::of(process, segment),
-            last_seen: process.last_seen(),
+            last_seen: system::last_seen(process),
             lookups: process.stats().lookups(),
             key_epoch: process.key_epoch(),
         }
@@ -173,16 +176,18 @@ impl Member {
 impl Keys {
     fn of(status: &KeyStatus) -> Self {
         let current = status.keys.iter().find(|key| key.role == KeyRole::Current);
-        let since = |start: Expiry| {
-            let start = SystemTime::UNIX_EPOCH + Duration::from_secs(start.unix_secs().into());
+        let start = current.map(|key| u64::from(key.not_before.unix_secs()));
+        let since = |start: u64| match start {
             // One without a start encrypts since it was published, or longer.
-            if start == SystemTime::UNIX_EPOCH { status.published } else { start }
+            0 => status.published,
+            start => SystemTime::UNIX_EPOCH + Duration::from_secs(start),
         };
         Self {
             epoch: status.epoch,
             published: status.published,
             source: source(status.source),
-            encrypts_since: current.map(|key| since(key.not_before)),
+            encrypts_since: start.map(since),
+            knows_start: start.is_some_and(|start| start != 0),
         }
     }
 }

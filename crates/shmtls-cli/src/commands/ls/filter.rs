@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use shmtls::EntryInfo;
 
 use super::row::{Writers, protocol};
-use crate::context;
+use crate::context::{self, Wanted};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::quantity;
@@ -13,7 +13,8 @@ use crate::quantity;
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Filters")]
 pub(super) struct Filter {
-    /// Of this context: a name, or the 8, 32 or 64 hex digits of its digest
+    /// Of this context: the 8 hex digits that ls shows, the 16 of the whole context, the 32 or 64
+    /// of a digest, or a name
     #[arg(long, value_name = "CONTEXT")]
     context: Option<String>,
     /// Of this protocol: 1.2, 1.3, "TLS 1.3", "DTLS 1.2"
@@ -43,19 +44,28 @@ pub(super) struct Filter {
 }
 
 impl Filter {
+    pub(super) fn is_of_context(&self, entry: &EntryInfo) -> bool {
+        let wanted = self.context.as_deref().map(Wanted::parse);
+        wanted.is_none_or(|wanted| wanted.is(entry.context()))
+    }
+
+    /// Where no session is.
+    pub(super) fn note_unknown_context(&self) {
+        self.context.as_deref().inspect(|text| context::note_that_none_has(text));
+    }
+
+    /// All but the context.
     pub(super) fn matcher(
         &self,
         writers: &Writers,
     ) -> Result<impl Fn(&EntryInfo) -> bool, Failure> {
-        let context = self.context.as_deref().map(context::parse_start);
         let protocol = self.protocol.as_deref().map(parse_protocol).transpose()?;
         let writers = self.writer.map(|pid| numbers_of(writers, pid)).transpose()?;
         let now = SystemTime::now();
         Ok(move |entry: &EntryInfo| {
             let age = now.duration_since(entry.created()).unwrap_or_default();
             let size = entry.len() as u64;
-            context.is_none_or(|start| entry.context().start() == start)
-                && protocol.is_none_or(|protocol| entry.protocol() == protocol)
+            protocol.is_none_or(|protocol| entry.protocol() == protocol)
                 && self.min_size.is_none_or(|least| size >= least)
                 && self.max_size.is_none_or(|most| size <= most)
                 && self.older.is_none_or(|least| age >= least)

@@ -63,7 +63,8 @@ impl Row {
             bytes: entry.len(),
             age_secs: age.as_secs(),
             left_secs: entry.expiry().remaining().as_secs(),
-            idle_secs: entry.idle().as_secs(),
+            // The last use is kept in coarser ticks: it may seem to lie before the first.
+            idle_secs: entry.idle().min(age).as_secs(),
             single_use: entry.is_single_use(),
             writer: entry.writer(),
             pid: writers.pid_of(entry.writer()),

@@ -32,7 +32,7 @@ impl Contents {
             sessions += bucket.sessions();
             used_bytes += bucket.used_bytes();
         }
-        let sample = Sample::of(inspector);
+        let sample = Sample::of(inspector, SAMPLE);
         Self {
             sessions,
             slots: info.buckets() * info.bucket_slots(),
@@ -46,6 +46,13 @@ impl Contents {
     }
 }
 
+/// Mean size of a session, without what the segment keeps besides, of so many buckets.
+#[cfg(feature = "top")]
+pub(crate) fn mean_session_bytes(inspector: &Inspector, buckets: usize) -> Option<usize> {
+    let sample = Sample::of(inspector, buckets);
+    sample.bytes.checked_div(sample.sessions)
+}
+
 #[derive(Debug, Default)]
 struct Sample {
     buckets: usize,
@@ -55,9 +62,9 @@ struct Sample {
 }
 
 impl Sample {
-    fn of(inspector: &Inspector) -> Self {
+    fn of(inspector: &Inspector, buckets: usize) -> Self {
         let all = inspector.info().buckets();
-        let step = all.div_ceil(SAMPLE);
+        let step = all.div_ceil(buckets);
         let mut sample = Self::default();
         let now = SystemTime::now();
         let unread = inspector.for_each_in((0..all).step_by(step), |entry| sample.add(entry, now));

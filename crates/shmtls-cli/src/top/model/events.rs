@@ -8,7 +8,8 @@ const KEPT: usize = 2000;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Event {
     pub(crate) at: SystemTime,
-    pub(crate) pid: u32,
+    /// `None` if the process has given its line back.
+    pub(crate) pid: Option<u32>,
     pub(crate) what: &'static str,
     pub(crate) why: &'static str,
     /// On whose behalf.

@@ -17,6 +17,8 @@ pub(crate) struct Shot {
     pub(crate) recoveries: u64,
     pub(crate) processes: Vec<Process>,
     pub(crate) buckets: Vec<Bucket>,
+    /// As `shmtls stat` has it, of fewer buckets.
+    pub(crate) mean_session_bytes: Option<usize>,
     pub(crate) keys: Option<Keys>,
 }
 

@@ -65,7 +65,7 @@ fn cells(app: &App, event: &Event) -> [Span<'static>; 8] {
     let size = if event.bytes > 0 { units::count(event.bytes as u64) } else { String::new() };
     [
         styled(clock(event), app.theme.dim()),
-        plain(event.pid.to_string()),
+        plain(event.pid.map_or_else(|| "-".into(), |pid| pid.to_string())),
         styled(event.what, style),
         styled(event.why, style),
         plain(event.subject.clone()),

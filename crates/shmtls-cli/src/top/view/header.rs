@@ -92,7 +92,7 @@ fn contents(app: &App, shot: &Shot) -> Vec<Span<'static>> {
         plain(units::plural(sessions, "session", "sessions")),
         styled(gauge(used, capacity), app.theme.accent()),
     ];
-    items.extend(used.checked_div(sessions).map(|mean| plain(format!("avg {mean} B"))));
+    items.extend(shot.mean_session_bytes.map(|mean| plain(format!("avg {mean} B"))));
     items.push(plain(format!("lifetime {}", units::span(shot.about.lifetime))));
     items.push(processes(app, shot));
     items

@@ -136,7 +136,8 @@ pub(super) fn epoch(picture: &Picture) -> Option<Finding> {
 
 /// It has used the cache since, and not the keys.
 fn is_late(member: &Member, keys: &Keys) -> bool {
-    member.last_seen.duration_since(keys.published).is_ok_and(|since| since > GRACE)
+    let since = member.last_seen.and_then(|seen| seen.duration_since(keys.published).ok());
+    since.is_some_and(|since| since > GRACE)
 }
 
 fn why_behind(late: Option<&Member>, stopped: Option<&Member>, picture: &Picture) -> String {
@@ -145,7 +146,7 @@ fn why_behind(late: Option<&Member>, stopped: Option<&Member>, picture: &Picture
             "{} was at work {} ago, and still has not taken the new keys. It serves no handshakes \
              with tickets any more, or cannot read the ring.",
             member.name(),
-            units::span(picture.age(member.last_seen)),
+            units::span(member.last_seen.map(|seen| picture.age(seen)).unwrap_or_default()),
         ),
         (None, Some(_)) => {
             "A stopped process has not seen the new keys; it does at its next handshake.".into()
@@ -170,9 +171,12 @@ pub(super) fn old(picture: &Picture) -> Option<Finding> {
     };
     let age = picture.age(since);
     let severity = if age > OLD { Severity::Problem } else { Severity::Fine };
+    let span = units::span(age);
     let seen = match severity {
-        Severity::Fine => format!("the current ticket key is {} old", units::span(age)),
-        _ => format!("the current ticket key has been in use for {}", units::span(age)),
+        // An update may have put the same key in front again.
+        _ if !keys.knows_start => format!("the ring of ticket keys was set {span} ago"),
+        Severity::Fine => format!("the current ticket key is {span} old"),
+        _ => format!("the current ticket key has been in use for {span}"),
     };
     let finding = Finding::new("old-keys", severity, seen)
         .figure("age_secs", age.as_secs())

@@ -48,6 +48,7 @@ fn healthy() -> Picture {
             published: now - Duration::from_secs(7200),
             source: "rotation",
             encrypts_since: Some(now - Duration::from_secs(7200)),
+            knows_start: true,
         }),
         recent: Recent { odd_runs: 40, ..Recent::default() },
         locks: Vec::new(),
@@ -66,7 +67,7 @@ fn worker(pid: u32, now: SystemTime) -> Member {
         pid,
         command: "nginx".into(),
         state: ProcessState::Running,
-        last_seen: now,
+        last_seen: Some(now),
         lookups: 2_500,
         key_epoch: 7,
     }

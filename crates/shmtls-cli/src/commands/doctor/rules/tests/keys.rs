@@ -51,19 +51,21 @@ fn behind(edit: impl Fn(&mut Member)) -> impl Fn(&mut Picture) {
 #[test]
 fn a_process_with_old_keys() {
     let published = healthy().keys.expect("keys").published;
-    let seen = |secs: u64| behind(move |it| it.last_seen = published + Duration::from_secs(secs));
+    let seen =
+        |secs: u64| behind(move |it| it.last_seen = Some(published + Duration::from_secs(secs)));
     for (secs, expected) in [(3_000, Problem), (70, Problem), (50, Advice)] {
         assert_eq!(severity(epoch, seen(secs)), Some(expected), "{secs}");
     }
     let text = said(epoch, seen(3_000));
     assert_says(&text, &["3 of 4 processes current", "behind: pid 2 (nginx)", "shmtls procs web"]);
     assert_says(&said(epoch, seen(0)), &["have served no handshake since then"]);
+    assert_eq!(severity(epoch, behind(|it| it.last_seen = None)), Some(Advice));
 }
 
 #[test]
 fn a_stopped_process_with_old_keys() {
     let text = said(epoch, |it| {
-        it.members[1].last_seen = it.now - DAY;
+        it.members[1].last_seen = Some(it.now - DAY);
         keys(it).published = it.now;
         behind(|it| it.state = ProcessState::Stopped)(it);
     });
@@ -81,7 +83,7 @@ fn processes_that_do_not_count() {
         move |it: &mut Picture| {
             keys(it).published = it.now - Duration::from_secs(secs);
             behind(|_| {})(it);
-            it.members[1].last_seen = it.now - DAY;
+            it.members[1].last_seen = Some(it.now - DAY);
         }
     };
     assert_eq!(severity(epoch, idle_for(3_599)), Some(Fine));
@@ -102,4 +104,20 @@ fn keys_that_nobody_rotates() {
         assert_says(&text, &[remedy]);
     }
     assert_eq!(severity(old, |it| keys(it).encrypts_since = None), Some(Problem));
+}
+
+/// Just after an update `doctor` called a key seconds old that had no start, and may be of any age.
+#[test]
+fn a_key_whose_start_is_not_known() {
+    let set = |age: Duration| {
+        move |it: &mut Picture| {
+            keys(it).knows_start = false;
+            keys(it).encrypts_since = Some(it.now - age);
+        }
+    };
+    assert_says(
+        &said(old, set(Duration::from_secs(6))),
+        &["the ring of ticket keys was set 6s ago"],
+    );
+    assert_eq!(severity(old, set(2 * DAY)), Some(Problem));
 }

@@ -14,7 +14,7 @@ pub(crate) const DIRECTORY: &str = "/dev/shm";
 pub(crate) const PREFIX: &str = "shmtls.";
 /// What `/proc/PID/fd` shows for a segment without a name.
 const MEMFD: &str = "/memfd:shmtls (deleted)";
-/// The first bytes of every segment that is ready (docs/shm-layout.md, `magic`).
+/// The first bytes of every segment that is ready (shm-layout.md, 3).
 const MAGIC: [u8; 8] = *b"shmtls\r\x1a";
 /// `f_type` of a ramfs, which the libc crate does not name (include/uapi/linux/magic.h).
 const RAMFS_MAGIC: i64 = 0x8584_58f6;

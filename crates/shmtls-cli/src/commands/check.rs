@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use serde::Serialize;
-use shmtls::{Checked, Inspector, Spot, Violation};
+use shmtls::{Checked, Inspector, LockState, Spot, Violation};
 
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -76,8 +76,9 @@ impl Args {
         let inspector = segment.inspect()?;
         let mut checked = inspector.check();
         let mut repair = None;
-        if self.repair && !checked.violations.is_empty() {
-            repair = Some(heal(&segment, &checked)?);
+        let ill = ill_buckets(&inspector, &checked);
+        if self.repair && !(checked.violations.is_empty() && ill.is_empty()) {
+            repair = Some(heal(&segment, count(&checked), ill)?);
             checked = inspector.check();
         }
         let report = Check::of(&segment, &inspector, checked, repair);
@@ -90,11 +91,18 @@ impl Args {
     }
 }
 
-fn heal(segment: &Segment, checked: &Checked) -> Result<Repair, Failure> {
+/// Those in which something is wrong, and those whose last owner died: all may be right in there,
+/// but whoever comes next would look after it.
+fn ill_buckets(inspector: &Inspector, checked: &Checked) -> BTreeSet<usize> {
+    let marked = inspector.held_locks().filter(|bucket| bucket.lock() == LockState::OwnerDied);
+    let wrong = checked.violations.iter().filter_map(bucket_of);
+    wrong.chain(marked.map(|bucket| bucket.index())).collect()
+}
+
+fn heal(segment: &Segment, violations: usize, ill: BTreeSet<usize>) -> Result<Repair, Failure> {
     let cache = segment.attach()?;
-    let mut repair = Repair { violations: count(checked), ..Repair::default() };
-    let buckets: BTreeSet<_> = checked.violations.iter().filter_map(bucket_of).collect();
-    for bucket in buckets {
+    let mut repair = Repair { violations, ..Repair::default() };
+    for bucket in ill {
         match cache.repair(bucket) {
             Ok(repaired) => {
                 repair.repaired_buckets += 1;

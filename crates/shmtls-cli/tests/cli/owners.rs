@@ -83,6 +83,23 @@ fn an_owner_whose_death_nobody_marked() {
     assert_eq!((cache.stats().owner_died_stolen, cache.stats().repairs), (1, 1));
 }
 
+/// Where an owner dies before it has changed anything, or behind its last store, only its lock
+/// tells. `check` found nothing wrong, and `--repair` left it, though `doctor` said to use it.
+#[test]
+fn an_owner_that_died_and_left_all_right() {
+    const FUTEX_OWNER_DIED: u32 = 0x4000_0000;
+    let name = Name::new();
+    let cache = small(&name);
+    set_owner(&cache, &name, 1, FUTEX_OWNER_DIED);
+    assert_eq!(only_held(&name)["lock"], value!("owner died"));
+    let healed = stdout(&["check", name.get(), "--repair"]);
+    assert!(healed.contains("repaired 1 bucket: "), "{healed}");
+    assert_eq!(held_by(&name), [Value::Null; 0]);
+    assert_eq!(cache.stats().owner_died_kernel, 1);
+    let again = stdout(&["check", name.get(), "--repair"]);
+    assert!(!again.contains("repaired"), "{again}");
+}
+
 /// The ID of a dead owner may be given to a process that has nothing to do with the segment.
 #[test]
 fn an_owners_id_that_somebody_else_has() {

@@ -114,8 +114,6 @@ struct Connection {
     ticket: Option<Policy>,
     /// What the session was bound to that was found or decrypted.
     bound: Option<Context>,
-    /// The chain of resumptions ends here: another ticket would begin a second life.
-    is_last: bool,
     /// Newest first.
     issued: Vec<Entry>,
     replaced: Option<InfoCallback>,
@@ -217,11 +215,6 @@ impl ffi::Watch for Connection {
     }
 }
 
-/// Whether the connection may be given a ticket.
-pub(super) fn may_have_ticket(ssl: &SslRef) -> bool {
-    Connection::of(ssl).is_none_or(|connection| !connection.is_last)
-}
-
 /// The client showed a ticket that we could decrypt, and that is bound to what it asks for.
 pub(super) fn offered_ticket(ssl: &mut SslRef, bound: Context) {
     let policy = Host::of(ssl.ssl_context()).map(|host| Policy::of(host, ssl));
@@ -264,9 +257,8 @@ fn settle(ssl: &mut SslRef) {
     } else if is_tls13(ssl) {
         // The client is told what is left of the chain, not a lifetime that starts anew.
         // Not 0: OpenSSL reads that back as its default, and then finds that the ticket has grown.
-        let remaining = expiry.remaining().as_secs();
-        Connection::of_mut(ssl).is_last = remaining == 0;
-        let remaining = u32::try_from(remaining.max(1)).unwrap_or(u32::MAX);
+        let remaining = expiry.remaining().as_secs().max(1);
+        let remaining = u32::try_from(remaining).unwrap_or(u32::MAX);
         if let Some(session) = ssl.session() {
             ffi::set_session_timeout(session, remaining);
         }

@@ -7,7 +7,6 @@ use openssl::error::ErrorStack;
 use openssl::rand::rand_bytes;
 use openssl::ssl::{SslContextBuilder, SslRef, SslVersion};
 
-use super::callbacks;
 use super::context::Host;
 use super::ffi::ticket::{self, Decision, TicketCrypto};
 use crate::keyring::Ring;
@@ -30,9 +29,6 @@ impl ticket::TicketKeys for SharedKeys {
         mut crypto: TicketCrypto<'_>,
     ) -> Result<Decision, ErrorStack> {
         let Some((host, ring)) = keys(ssl) else { return Ok(Decision::Refuse) };
-        if !callbacks::may_have_ticket(ssl) {
-            return Ok(Decision::Refuse);
-        }
         let Some(key) = ring.keys.encrypting(now_secs()) else { return Ok(Decision::Refuse) };
         rand_bytes(iv)?;
         crypto.encrypt(key.cipher(), key.aes_key(), iv)?;

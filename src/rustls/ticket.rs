@@ -8,7 +8,7 @@
 //! is in seconds since 1970, big endian, and bounds the life of tickets under a key that stays.
 //!
 //! ```text
-//! name = SHA-256("shmtls rustls ticket name 1" 0 | context 16 | name of the ring's key 16)[..16]
+//! name = SHA-256("shmtls rustls ticket name 1" 0 | context 8 | name of the ring's key 16)[..16]
 //! key  = HKDF-SHA-256(salt "shmtls rustls ticket 1", HMAC key | AES key, info name)
 //! ```
 //!

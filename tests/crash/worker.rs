@@ -11,8 +11,8 @@ use super::payload::{self, Rng, context, id, soon};
 use super::stopwatch::Stopwatch;
 use super::storm::{DEADLINE, SLACK};
 
-/// However full the machine is, a wait does not take longer by more than this. A host that stalls
-/// has taken 374 ms from one, and from the kernel, which counts them for nobody, as much.
+/// However full the machine is, a wait does not take longer by more than this. A host that stalled
+/// has kept one from a core for 374 ms.
 const CROWD_MAX: Duration = Duration::from_millis(500);
 
 /// One incarnation of a thread of a worker.

@@ -2,17 +2,23 @@
 //! keys. Those under OpenSSL's own key once were not: a ticket of an open host resumed at one that
 //! demands client certificates (CVE-2025-23419), and its chain never ended.
 
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::Relaxed;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use openssl::ssl::{NameType, Ssl, SslContext, SslVerifyMode};
+use openssl::ssl::{ClientHelloResponse, Ssl, SslContext, SslRef, SslVerifyMode, SslVersion};
 use shmtls::openssl::{Config, Tickets, attach};
 use shmtls::{Cache, TicketKey};
 
 use crate::tls_lab::{CLIENT, Client, VERSIONS, cache, server_with, unattached};
 
 const GUARD: SslVerifyMode = SslVerifyMode::PEER.union(SslVerifyMode::FAIL_IF_NO_PEER_CERT);
-const KINDS: [Tickets; 2] = [Tickets::SharedKeys, Tickets::Stateless];
+
+fn versions_and_kinds() -> impl Iterator<Item = (SslVersion, Tickets)> {
+    let kinds = [Tickets::SharedKeys, Tickets::Stateless];
+    VERSIONS.into_iter().flat_map(move |version| kinds.map(|kind| (version, kind)))
+}
 
 fn keyed_cache() -> Cache {
     let cache = cache();
@@ -26,7 +32,7 @@ fn lab(tickets: Tickets) -> Config {
 
 #[test]
 fn a_ticket_resumes_under_its_server_name_only() {
-    for (version, tickets) in VERSIONS.into_iter().flat_map(|v| KINDS.map(|kind| (v, kind))) {
+    for (version, tickets) in versions_and_kinds() {
         let cache = keyed_cache();
         let server = server_with(&cache, &lab(tickets));
         let client = |name| Client::new(version).server_name(name);
@@ -42,7 +48,7 @@ fn a_ticket_resumes_under_its_server_name_only() {
 
 #[test]
 fn a_ticket_of_a_lax_connection_does_not_resume_on_a_strict_one() {
-    for (version, tickets) in VERSIONS.into_iter().flat_map(|v| KINDS.map(|kind| (v, kind))) {
+    for (version, tickets) in versions_and_kinds() {
         let server = server_with(&keyed_cache(), &lab(tickets));
         let session = Client::new(version).visit(&server).close();
         let mut strict = Ssl::new(&server).unwrap();
@@ -53,34 +59,49 @@ fn a_ticket_of_a_lax_connection_does_not_resume_on_a_strict_one() {
     }
 }
 
+/// A ticket is decrypted behind the client-hello callback and before the servername callback.
 #[test]
 fn a_ticket_of_an_open_host_does_not_resume_at_a_guarded_one() {
-    for (version, tickets) in VERSIONS.into_iter().flat_map(|v| KINDS.map(|kind| (v, kind))) {
-        let listener = listener(&keyed_cache(), tickets);
-        let guest = |name| Client::new(version).server_name(name);
-        assert!(guest("guarded.example").try_visit(&listener).is_err(), "it is guarded");
-        let session = guest("open.example").visit(&listener).close();
-        let outcome = guest("guarded.example").session(&session).try_visit(&listener);
-        assert!(outcome.is_err(), "{version:?} {tickets:?}: in without a certificate");
-        assert!(guest("open.example").session(&session).visit(&listener).reused);
+    for (version, tickets) in versions_and_kinds() {
+        for early in [true, false] {
+            let listener = listener(&keyed_cache(), tickets, early);
+            let guest = || Client::new(version).server_name("example.org");
+            let session = guest().visit(&listener).close();
+            let outcome = guest().session(&session).try_visit(&listener);
+            assert!(outcome.is_err(), "{version:?} {tickets:?} {early}: in without a certificate");
+            assert!(guest().session(&session).visit(&listener).reused, "it is open again");
+        }
     }
 }
 
-/// Switches after the ticket was decrypted, where OpenSSL looks at nothing any more.
-fn listener(cache: &Cache, tickets: Tickets) -> SslContext {
+/// The second connection, though of the same name, is switched to a host that demands a
+/// certificate.
+fn listener(cache: &Cache, tickets: Tickets, switch_early: bool) -> SslContext {
     let mut guarded = unattached();
     guarded.set_verify(GUARD);
     guarded.cert_store_mut().add_cert(CLIENT.certificate.clone()).unwrap();
     attach(&mut guarded, cache, &lab(tickets)).unwrap();
     let guarded = guarded.build();
-    let mut open = unattached();
-    open.set_servername_callback(move |ssl, _| {
-        if ssl.servername(NameType::HOST_NAME) == Some("guarded.example") {
+
+    let visits = AtomicUsize::new(0);
+    let switch = move |ssl: &mut SslRef| {
+        if visits.fetch_add(1, Relaxed) == 1 {
             ssl.set_ssl_context(&guarded).unwrap();
             ssl.set_verify(GUARD);
         }
-        Ok(())
-    });
+    };
+    let mut open = unattached();
+    if switch_early {
+        open.set_client_hello_callback(move |ssl, _| {
+            switch(ssl);
+            Ok(ClientHelloResponse::SUCCESS)
+        });
+    } else {
+        open.set_servername_callback(move |ssl, _| {
+            switch(ssl);
+            Ok(())
+        });
+    }
     attach(&mut open, cache, &lab(tickets)).unwrap();
     open.build()
 }
@@ -89,7 +110,7 @@ fn listener(cache: &Cache, tickets: Tickets) -> SslContext {
 #[test]
 fn a_chain_of_tickets_ends_with_its_full_handshake() {
     let lifetime = Duration::from_secs(3);
-    for (version, tickets) in VERSIONS.into_iter().flat_map(|v| KINDS.map(|kind| (v, kind))) {
+    for (version, tickets) in versions_and_kinds() {
         let server = server_with(&keyed_cache(), &lab(tickets).lifetime(lifetime));
         let begin = Instant::now();
         let mut session = Client::new(version).visit(&server).close();

@@ -1,18 +1,13 @@
 //! Stateless tickets under the ring's keys: any context resumes what any other issued, through
 //! every rotation. With keys of its own per context 1/N of them did.
 
-use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use openssl::ssl::{
-    ClientHelloResponse, NameType, SslContext, SslRef, SslSession, SslVerifyMode, SslVersion,
-};
+use openssl::ssl::{SslContext, SslSession, SslVersion};
 use shmtls::openssl::{Config, ConfigError, Tickets, attach};
 use shmtls::{Cache, Expiry, Rotation, TicketKey};
 
-use crate::tls_lab::{
-    CLIENT, Client, TLS1_2, TLS1_3, VERSIONS, cache, cache_with_lifetime, server_with, unattached,
-};
+use crate::tls_lab::{Client, TLS1_2, TLS1_3, VERSIONS, cache, server_with, unattached};
 
 fn config() -> Config {
     Config::new("lab").tickets(Tickets::SharedKeys)
@@ -137,84 +132,6 @@ fn a_key_whose_time_has_not_come_decrypts_already() {
         assert!(visit.reused);
         assert!(!resumes(version, &there_server, &visit.close()), "encrypted by the current one");
     }
-}
-
-#[test]
-fn a_chain_of_tickets_dies_with_its_full_handshake() {
-    let lifetime = Duration::from_secs(3);
-    for version in VERSIONS {
-        let cache = cache_with_lifetime(lifetime);
-        cache.keys().publish(vec![key()]).expect("one key");
-        let server = server_with(&cache, &config());
-        let begin = Instant::now();
-        let mut session = Client::new(version).visit(&server).close();
-        let mut visits = 0;
-        loop {
-            sleep(Duration::from_millis(250));
-            let visit = Client::new(version).session(&session).visit(&server);
-            if !visit.reused {
-                break;
-            }
-            assert!(begin.elapsed() < lifetime + Duration::from_secs(2), "{version:?} lives on");
-            visits += 1;
-            session = visit.close();
-        }
-        assert!(visits >= 4, "{version:?}: resumed only {visits} times");
-    }
-}
-
-/// A ticket is decrypted before the servername callback runs. A server that switches there from
-/// an open host to one that demands a client certificate must not resume the open host's ticket.
-#[test]
-fn a_ticket_of_an_open_host_never_resumes_at_a_guarded_one() {
-    for version in VERSIONS {
-        for early in [true, false] {
-            let (cache, _) = keyed_cache();
-            let server = two_hosts(&cache, early);
-            let open = Client::new(version).server_name("open.example");
-            let session = open.visit(&server).close();
-            let guest = Client::new(version).server_name("guarded.example").session(&session);
-            match guest.try_visit(&server) {
-                Err(_) => {}
-                Ok(visit) => panic!("{version:?}, early {early}: let in, reused {}", visit.reused),
-            }
-        }
-    }
-}
-
-/// The guarded host demands a certificate of our clients, who have none.
-fn two_hosts(cache: &Cache, switch_early: bool) -> SslContext {
-    let policy = SslVerifyMode::PEER | SslVerifyMode::FAIL_IF_NO_PEER_CERT;
-    let mut guarded = unattached();
-    guarded.set_verify(policy);
-    guarded.cert_store_mut().add_cert(CLIENT.certificate.clone()).unwrap();
-    attach(&mut guarded, cache, &config()).unwrap();
-    let guarded = guarded.build();
-
-    let mut open = unattached();
-    let switch = move |ssl: &mut SslRef| {
-        ssl.set_ssl_context(&guarded).unwrap();
-        ssl.set_verify(policy);
-    };
-    if switch_early {
-        // The first connection is the open host's, the second the guarded one's.
-        let visits = std::sync::atomic::AtomicUsize::new(0);
-        open.set_client_hello_callback(move |ssl, _| {
-            if visits.fetch_add(1, std::sync::atomic::Ordering::Relaxed) == 1 {
-                switch(ssl);
-            }
-            Ok(ClientHelloResponse::SUCCESS)
-        });
-    } else {
-        open.set_servername_callback(move |ssl, _| {
-            if ssl.servername(NameType::HOST_NAME) == Some("guarded.example") {
-                switch(ssl);
-            }
-            Ok(())
-        });
-    }
-    attach(&mut open, cache, &config()).unwrap();
-    open.build()
 }
 
 #[test]

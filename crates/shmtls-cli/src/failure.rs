@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use anstyle::{AnsiColor, Style};
 
+use crate::discover;
 use crate::exit::Exit;
 use crate::output::style::plain;
 
@@ -72,7 +73,7 @@ impl From<io::Error> for Failure {
 }
 
 /// Of a file's name (`NAME_MAX`), less the prefix that a segment's has in /dev/shm.
-const LONGEST_NAME: usize = 255 - "shmtls.".len();
+const LONGEST_NAME: usize = 255 - discover::PREFIX.len();
 
 /// Why the library takes this for no name.
 fn no_name(name: &str) -> String {

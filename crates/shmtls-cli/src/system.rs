@@ -31,13 +31,13 @@ pub(crate) fn me() -> String {
     user_name(Uid::effective().as_raw())
 }
 
-/// What a process does.
 /// When a process last used the cache; `None` if it has not since it attached, for which the table
 /// has 0.
 pub(crate) fn last_seen(process: &ProcessInfo) -> Option<SystemTime> {
     Some(process.last_seen()).filter(|time| *time != SystemTime::UNIX_EPOCH)
 }
 
+/// What a process does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum ProcessState {

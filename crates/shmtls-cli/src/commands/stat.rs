@@ -8,7 +8,7 @@ use shmtls::{Inspector, SegmentInfo, Stats};
 
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::output::{Output, Report, units};
+use crate::output::{Output, units};
 use crate::recoveries::Recoveries;
 use crate::segment::{Segment, SegmentArg};
 use crate::system::ProcessState;
@@ -103,7 +103,9 @@ impl Args {
 }
 
 /// The report of this moment.
+#[cfg(feature = "top")]
 pub(crate) fn once(segment: &SegmentArg, output: &Output) -> Result<Exit, Failure> {
+    use crate::output::Report;
     let report = look(segment, &mut None)?;
     output.show(&report)?;
     Ok(report.outcome())
